@@ -1,0 +1,1 @@
+"""Values and arithmetic: the standard library only, no clock, no input or output."""

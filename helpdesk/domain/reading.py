@@ -1,0 +1,82 @@
+"""What a mail says once it has been read: the only form in which rules see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from helpdesk.domain.mail import Mailbox
+from helpdesk.domain.proof import Proof
+
+#: Marks a field that is not stored with the Facts, because the raw mail and the entry hold it already.
+NOT_STORED = {"stored": False}
+
+
+class Kind(StrEnum):
+    """What sort of mail it is, told from its headers and structure."""
+
+    HUMAN = "human"
+    AUTO_REPLY = "auto-reply"
+    OUT_OF_OFFICE = "out-of-office"
+    BOUNCE = "bounce"
+    DELAYED = "delayed"
+    RECEIPT = "receipt"
+    BULK = "bulk"
+
+    @property
+    def by_machine(self) -> bool:
+        """True where no automatic mail may answer it (RFC 3834 section 2)."""
+        return self is not Kind.HUMAN
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One attached part: where its encoded bytes lie in the raw mail and how to decode them.
+
+    ``name`` is a label for people (no path, no control characters, at most 150 characters), "" where the mail gives none.
+    ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail.
+    """
+
+    name: str
+    type: str
+    size: int
+    start: int
+    end: int
+    encoding: str = ""
+    content_id: str = ""
+    inline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A mail as understood. Every text is clean: no NUL, no lone surrogate, no control characters but newline and tab.
+
+    ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets.
+    ``sender`` is the one mailbox of the one From header, or None, and then ``sender_problem`` says why.
+    ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes.
+    ``content_hash`` covers the stable headers and the body, so that two sightings of one mail are recognised.
+    ``loop_marks`` are the values of our own ``X-Helpdesk-Loop`` headers; ``hops`` counts Received headers.
+    """
+
+    message_id: str = ""
+    parents: tuple[str, ...] = ()
+    subject: str = ""
+    sender: Mailbox | None = None
+    sender_problem: str = ""
+    reply_to: tuple[Mailbox, ...] = ()
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    date: datetime | None = None
+    return_path: str | None = None
+    kind: Kind = Kind.HUMAN
+    kind_why: str = ""
+    proof: Proof = Proof.NONE
+    proof_why: str = ""
+    text: str = field(default="", metadata=NOT_STORED)
+    new_text: str = field(default="", metadata=NOT_STORED)
+    attachments: tuple[Attachment, ...] = ()
+    content_hash: str = ""
+    loop_marks: tuple[str, ...] = ()
+    hops: int = 0
+    defects: tuple[str, ...] = ()
