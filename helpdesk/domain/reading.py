@@ -54,7 +54,8 @@ class Reading:
 
     ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets.
     ``sender`` is the one mailbox of the one From header, or None, and then ``sender_problem`` says why.
-    ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes.
+    ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
+    ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.
     ``content_hash`` covers the stable headers and the body, so that two sightings of one mail are recognised.
     ``loop_marks`` are the values of our own ``X-Helpdesk-Loop`` headers; ``hops`` counts Received headers.
     """
@@ -75,6 +76,7 @@ class Reading:
     proof_why: str = ""
     text: str = field(default="", metadata=NOT_STORED)
     new_text: str = field(default="", metadata=NOT_STORED)
+    lead_text: str = field(default="", metadata=NOT_STORED)
     attachments: tuple[Attachment, ...] = ()
     content_hash: str = ""
     loop_marks: tuple[str, ...] = ()

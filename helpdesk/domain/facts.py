@@ -1,0 +1,234 @@
+"""Everything a rule may know, gathered before it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from enum import StrEnum
+
+from helpdesk.domain.contract import Contract
+from helpdesk.domain.decision import (
+    Assign,
+    Audience,
+    Confirm,
+    Effect,
+    JoinTicket,
+    OpenTicket,
+    Say,
+    SetStatus,
+    Suppress,
+    UseContract,
+)
+from helpdesk.domain.people import Agent, Organisation, Person
+from helpdesk.domain.proof import Proof, Role, TokenState
+from helpdesk.domain.reading import Reading
+from helpdesk.domain.ticket import Reason, Status, Ticket
+
+#: Raised when the stored form changes so that older readers would misread it.
+VERSION = 1
+
+
+class Trigger(StrEnum):
+    """The four kinds of input."""
+
+    MAIL = "mail"
+    TIMER = "timer"
+    CHANGE = "change"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The desk that handles the input; ``addresses`` are folded, the first is the one it writes from."""
+
+    key: str
+    tenant: str
+    name: str
+    addresses: tuple[str, ...]
+    zone: str
+    language: str = "en"
+    first_agent: str = ""
+    grace_days: int = 0
+    unproven_per_day: int = 1
+    automatic_per_hour: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A ticket that the mail may belong to, strongest sign first.
+
+    ``named`` is true where an entry of the ticket named the sender in To or Cc, ``same_organisation`` where the
+    sender's organisation is the requester's.
+    """
+
+    ticket: Ticket
+    how: str
+    named: bool = False
+    same_organisation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a stranger's own words point to: an organisation by its contract number; proposed, never believed."""
+
+    organisation: Organisation
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """Automatic mails already decided for the sender's address."""
+
+    last_day: int = 0
+    last_hour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """A reminder of a promise that is due: the latest step and those it stands for."""
+
+    promise: str
+    step: str
+    passed: tuple[str, ...]
+    due_at: datetime
+    round: int = 0
+    breached: bool = False
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something an administrator changed: ``kind`` is what, for example "contract"."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of an outbox row."""
+
+    outcome: str
+    human: bool
+    recipient: str
+    reason: str = ""
+    accepted_at: datetime | None = None
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One input and what is known about it at ``now`` (UTC); ``today`` is the desk's local date of receipt.
+
+    ``sender`` is whom From names, believed only as far as ``proof`` goes; ``agent`` is set where he is one of ours.
+    ``ticket`` is the ticket the input belongs to, once a rule joined or opened one; ``opened`` says that it is new.
+    ``contracts`` are those of the requester's organisation and of the ``organisations`` that the mail names.
+    """
+
+    trigger: Trigger
+    now: datetime
+    today: date
+    desk: Desk
+    reading: Reading = field(default_factory=Reading)
+    proof: Proof = Proof.NONE
+    role: Role = Role.STRANGER
+    sender: Person | None = None
+    agent: Agent | None = None
+    token: TokenState = TokenState.NONE
+    purpose: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    ticket: Ticket | None = None
+    opened: bool = False
+    third_party: bool = False
+    contracts: tuple[Contract, ...] = ()
+    proposal: Proposal | None = None
+    organisations: tuple[Organisation, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    ration: Ration = Ration()
+    suppressed: tuple[Audience, ...] = ()
+    said: tuple[Audience, ...] = ()
+    timer: TimerDue | None = None
+    change: Change | None = None
+    delivery: Delivery | None = None
+    version: int = VERSION
+
+    @property
+    def grace_days(self) -> int:
+        """Days after its end that a contract still counts, by the desk's policy."""
+        return self.desk.grace_days
+
+    def may_say(self, audience: Audience) -> bool:
+        """False where an earlier rule suppressed this audience."""
+        return audience not in self.suppressed
+
+    def contracts_of(self, organisation_id: int) -> tuple[Contract, ...]:
+        """The known contracts of one organisation."""
+        return tuple(one for one in self.contracts if one.organisation_id == organisation_id)
+
+    def requester_contracts(self) -> tuple[Contract, ...]:
+        """The contracts of the organisation that the ticket, or else the sender, belongs to."""
+        person = self.ticket.requester if self.ticket else self.sender
+        return self.contracts_of(person.organisation.id) if person and person.organisation else ()
+
+    def assigned(self) -> Agent | None:
+        """The agent the ticket is assigned to, if he still is one."""
+        key = self.ticket.agent if self.ticket else ""
+        return next((agent for agent in self.agents if agent.key == key), None)
+
+    def after(self, effects: Iterable[Effect]) -> Facts:
+        """The facts that the next rule sees."""
+        facts = self
+        for effect in effects:
+            facts = facts._after_one(effect)
+        return facts
+
+    def _after_one(self, effect: Effect) -> Facts:
+        match effect:
+            case OpenTicket():
+                return replace(self, ticket=self._new_ticket(effect), opened=True)
+            case JoinTicket():
+                chosen = next(found.ticket for found in self.candidates if found.ticket.id == effect.ticket_id)
+                outsider = self.agent is None and not effect.participant and not self._part_of(chosen)
+                return replace(self, ticket=chosen, third_party=outsider)
+            case SetStatus():
+                return self._with_ticket(status=effect.status, reason=effect.reason)
+            case Assign():
+                return self._with_ticket(agent=effect.agent)
+            case UseContract():
+                return self._with_ticket(contract_id=effect.contract_id)
+            case Confirm():
+                return self._with_organisation(effect.organisation_id)
+            case Suppress():
+                return replace(self, suppressed=(*self.suppressed, effect.audience))
+            case Say():
+                return replace(self, said=(*self.said, effect.audience))
+            case _:
+                return self
+
+    def _part_of(self, ticket: Ticket) -> bool:
+        return self.sender is not None and ticket.includes(self.sender.id)
+
+    def _with_ticket(self, **changed: object) -> Facts:
+        if self.ticket is None:
+            return self
+        return replace(self, ticket=replace(self.ticket, **changed))  # type: ignore[arg-type]
+
+    def _with_organisation(self, organisation_id: int) -> Facts:
+        if self.ticket is None:
+            return self
+        found = next((one for one in self.organisations if one.id == organisation_id), None)
+        return self._with_ticket(requester=replace(self.ticket.requester, organisation=found))
+
+    def _new_ticket(self, effect: OpenTicket) -> Ticket:
+        requester = self.sender or Person(0, "", self.reading.sender.address if self.reading.sender else "")
+        return Ticket(
+            id=0,
+            reference="",
+            desk=self.desk.key,
+            subject=effect.subject,
+            status=Status.NEW,
+            reason=Reason.NONE,
+            opened_at=self.now,
+            requester=requester,
+            proven=self.proof.proven,
+        )
