@@ -1,0 +1,1 @@
+"""Rows: tables, named queries that return snapshots, claims and leases, migrations."""

@@ -1,0 +1,101 @@
+"""Open the database: SQLite with the durability we promise, or PostgreSQL; and the lock of the one SQLite daemon.
+
+SQLite: WAL with synchronous=FULL (a commit survives power loss), foreign keys, BEGIN IMMEDIATE (a read that later writes
+never fails with BUSY_SNAPSHOT; reliability M16).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import sqlalchemy as sa
+
+from helpdesk.domain.errors import ConfigError, TemporaryFailure
+
+#: How long a writer waits for another process's lock, in seconds (F10).
+BUSY_SECONDS = 30
+
+
+def connect(url: str) -> sa.Engine:
+    """An engine for ``sqlite:///PATH`` or ``postgresql://...``; raises ConfigError for any other address."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.get_backend_name() == "postgresql":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8)
+    raise ConfigError(
+        "helpdesk.toml", "database.url", f"'{parsed.drivername}' is not known", "sqlite:///PATH, postgresql://..."
+    )
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ConfigError(
+            "helpdesk.toml", "database.url", "is no address", "sqlite:///PATH, postgresql://..."
+        ) from None
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("helpdesk.toml", "database.url", "must name a file", "sqlite:///PATH")
+    folder = Path(url.database).parent
+    if not folder.is_dir():
+        raise ConfigError("helpdesk.toml", "database.url", f"the folder {folder} does not exist")
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get("helpdesk_reads", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reading(engine: sa.Engine) -> sa.Engine:
+    """The same engine for transactions that only read, which never wait for the writer."""
+    return engine.execution_options(helpdesk_reads=True)
+
+
+def lease_clock(connection: sa.Connection) -> float:
+    """Seconds by the database's own clock, the one that leases are measured with on every machine."""
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT (julianday('now') - 2440587.5) * 86400.0"
+    else:
+        statement = "SELECT extract(epoch from clock_timestamp())"
+    return float(connection.exec_driver_sql(statement).scalar_one())
+
+
+def claim_file(url: str) -> IO[str] | None:
+    """Make this process the one daemon on a SQLite file; None for PostgreSQL, which takes many.
+
+    Raises TemporaryFailure naming the other daemon's process id while one runs. The lock ends with the process.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    lock = open(f"{parsed.database}.lock", "a+", encoding="utf-8")  # noqa: SIM115 (held for the life of the process)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip() or "unknown"
+        lock.close()
+        raise TemporaryFailure(
+            f"another helpdesk (process {owner}) already runs on {parsed.database}; stop it first, "
+            "or use PostgreSQL for several daemons"
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

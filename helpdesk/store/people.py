@@ -1,0 +1,202 @@
+"""People, organisations and contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from helpdesk.domain.address import domain_of, fold
+from helpdesk.domain.contract import Contract
+from helpdesk.domain.people import Organisation, Person
+from helpdesk.store.tables import address, contract, domain, membership, organisation, person
+from helpdesk.store.upsert import insert_or_ignore
+
+_PERSON = (
+    sa.select(
+        person.c.id,
+        person.c.name,
+        person.c.language,
+        person.c.zone,
+        person.c.agent,
+        membership.c.role,
+        organisation.c.id.label("organisation_id"),
+        organisation.c.name.label("organisation"),
+        organisation.c.manager,
+    )
+    .select_from(person)
+    .outerjoin(membership, membership.c.person_id == person.c.id)
+    .outerjoin(organisation, organisation.c.id == membership.c.organisation_id)
+)
+
+
+def by_address(connection: sa.Connection, tenant: str, written: str, today: date) -> Person | None:
+    """Who uses this address, believed from the address alone."""
+    row = connection.execute(
+        _PERSON.add_columns(address.c.written)
+        .join(address, address.c.person_id == person.c.id)
+        .where(address.c.tenant == tenant, address.c.address == fold(written), address.c.ended_at.is_(None))
+        .where(sa.or_(membership.c.ends.is_(None), membership.c.ends >= today))
+        .order_by(membership.c.id)
+    ).first()
+    return _person(row, row.written) if row else None
+
+
+def by_id(connection: sa.Connection, person_id: int) -> Person:
+    """A person whose id is in a row of ours."""
+    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(membership.c.id)).first()
+    assert row is not None
+    written = connection.execute(
+        sa.select(address.c.written)
+        .where(address.c.person_id == person_id)
+        .order_by(address.c.ended_at.is_not(None), address.c.position, address.c.id)
+    ).scalar()
+    return _person(row, written or "")
+
+
+def _person(row: sa.Row[Any], written: str) -> Person:
+    found = row._mapping
+    group = None
+    if found["organisation_id"] is not None:
+        group = Organisation(found["organisation_id"], found["organisation"], found["manager"])
+    return Person(
+        id=found["id"],
+        name=found["name"],
+        address=written,
+        organisation=group,
+        role=found["role"] or "",
+        language=found["language"],
+        zone=found["zone"],
+        agent=found["agent"],
+    )
+
+
+def by_domain(connection: sa.Connection, tenant: str, written: str) -> Organisation | None:
+    """The organisation that owns the domain of an address (SM5); public mail domains are never anybody's."""
+    row = connection.execute(
+        sa.select(organisation)
+        .join(domain, domain.c.organisation_id == organisation.c.id)
+        .where(domain.c.tenant == tenant, domain.c.domain == domain_of(written))
+    ).first()
+    return Organisation(row.id, row.name, row.manager) if row else None
+
+
+def add(connection: sa.Connection, tenant: str, written: str, name: str, organisation_id: int | None = None) -> Person:
+    """Somebody who writes for the first time; a member where his domain told the organisation."""
+    person_id = connection.execute(
+        sa.insert(person).values(tenant=tenant, name=name).returning(person.c.id)
+    ).scalar_one()
+    connection.execute(
+        sa.insert(address).values(tenant=tenant, address=fold(written), written=written, person_id=person_id)
+    )
+    if organisation_id is not None:
+        join(connection, tenant, person_id, organisation_id, "contact")
+    return by_id(connection, person_id)
+
+
+def join(connection: sa.Connection, tenant: str, person_id: int, organisation_id: int, role: str) -> None:
+    """Make a person a member of an organisation, or give him another role in it."""
+    values = {"tenant": tenant, "person_id": person_id, "organisation_id": organisation_id, "role": role}
+    if not insert_or_ignore(connection, membership, values):
+        connection.execute(
+            sa.update(membership)
+            .where(membership.c.person_id == person_id, membership.c.organisation_id == organisation_id)
+            .values(role=role, ends=None)
+        )
+
+
+def contracts_of(connection: sa.Connection, organisation_id: int) -> tuple[Contract, ...]:
+    """All agreements of an organisation, whatever their dates."""
+    rows = connection.execute(sa.select(contract).where(contract.c.organisation_id == organisation_id))
+    return tuple(
+        Contract(
+            row.id, row.kind, row.number, row.starts, row.ends, tuple(row.products), row.manager, row.organisation_id
+        )
+        for row in rows
+    )
+
+
+def contract_holder(connection: sa.Connection, tenant: str, numbers: Sequence[str]) -> tuple[Organisation, str] | None:
+    """The organisation that one of these contract numbers belongs to, where they all point to the same one."""
+    if not numbers:
+        return None
+    rows = connection.execute(
+        sa.select(organisation, contract.c.number)
+        .join(contract, contract.c.organisation_id == organisation.c.id)
+        .where(contract.c.tenant == tenant, contract.c.folded.in_([number.casefold() for number in numbers]))
+    ).all()
+    if len({row.id for row in rows}) != 1:
+        return None
+    return Organisation(rows[0].id, rows[0].name, rows[0].manager), rows[0].number
+
+
+def organisations(connection: sa.Connection, tenant: str, names: Sequence[str]) -> tuple[Organisation, ...]:
+    """Organisations by their exact names, without case."""
+    if not names:
+        return ()
+    rows = connection.execute(
+        sa.select(organisation).where(
+            organisation.c.tenant == tenant, organisation.c.folded.in_([name.casefold() for name in names])
+        )
+    )
+    return tuple(Organisation(row.id, row.name, row.manager) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """What the settings say of an agent."""
+
+    tenant: str
+    key: str
+    name: str
+    addresses: tuple[str, ...]
+    language: str
+    zone: str
+
+
+def sync_agents(connection: sa.Connection, wanted: Sequence[AgentRow], now: datetime) -> Mapping[tuple[str, str], int]:
+    """Make the agents' persons as the settings say; those no longer named are ended, never deleted. Ids by (tenant, key)."""
+    known = {
+        (row.tenant, row.agent): row.id
+        for row in connection.execute(
+            sa.select(person.c.id, person.c.tenant, person.c.agent).where(person.c.agent != "")
+        )
+    }
+    ids: dict[tuple[str, str], int] = {}
+    for agent in wanted:
+        values = {"name": agent.name, "language": agent.language, "zone": agent.zone, "ended_at": None}
+        person_id = known.get((agent.tenant, agent.key))
+        if person_id is None:
+            person_id = connection.execute(
+                sa.insert(person).values(tenant=agent.tenant, agent=agent.key, **values).returning(person.c.id)
+            ).scalar_one()
+        else:
+            connection.execute(sa.update(person).where(person.c.id == person_id).values(**values))
+        ids[agent.tenant, agent.key] = person_id
+        _sync_addresses(connection, agent, person_id, now)
+    gone = [person_id for key, person_id in known.items() if key not in ids]
+    if gone:
+        connection.execute(
+            sa.update(person).where(person.c.id.in_(gone), person.c.ended_at.is_(None)).values(ended_at=now)
+        )
+    return ids
+
+
+def _sync_addresses(connection: sa.Connection, agent: AgentRow, person_id: int, now: datetime) -> None:
+    folded = [fold(written) for written in agent.addresses]
+    for position, written in enumerate(agent.addresses):
+        values = {"written": written, "person_id": person_id, "position": position, "ended_at": None}
+        if not insert_or_ignore(connection, address, {"tenant": agent.tenant, "address": fold(written), **values}):
+            connection.execute(
+                sa.update(address)
+                .where(address.c.tenant == agent.tenant, address.c.address == fold(written))
+                .values(**values)
+            )
+    connection.execute(
+        sa.update(address)
+        .where(address.c.person_id == person_id, address.c.address.not_in(folded), address.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )

@@ -1,0 +1,266 @@
+"""Mails as they came: kept once, claimed under a lease, finished once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from helpdesk.domain.mail import Door, Envelope, RawMail
+from helpdesk.store.engine import lease_clock
+from helpdesk.store.tables import mail, quarantine, raw, sighting, spool
+from helpdesk.store.upsert import insert_or_ignore
+
+#: A claim lasts so long, in seconds; a reader that died loses it (F4).
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A claimed mail; ``lease_no`` is the fencing number that finishing it must name."""
+
+    id: int
+    tenant: str
+    lease_no: int
+    attempts: int
+    mail: RawMail
+
+
+class LeaseLost(Exception):
+    """Another daemon took the row over; nothing of this one may be written."""
+
+
+def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: datetime) -> None:
+    """Write a mail down for each tenant it is for; a mail that an IMAP server shows again is only remembered as seen."""
+    if kept.sighting and _seen_before(connection, kept):
+        return
+    digest = hashlib.sha256(kept.data).hexdigest()
+    insert_or_ignore(connection, raw, {"hash": digest, "data": kept.data})
+    for tenant in tenants:
+        row = connection.execute(
+            sa.insert(spool)
+            .values(
+                tenant=tenant,
+                door=kept.door.value,
+                sender=kept.envelope.sender,
+                recipients=list(kept.envelope.recipients),
+                peer=kept.envelope.peer,
+                user=kept.envelope.user,
+                received_at=kept.received_at,
+                raw_hash=digest,
+            )
+            .returning(spool.c.id)
+        ).scalar_one()
+        if kept.sighting:
+            connection.execute(
+                sa.insert(sighting).values(
+                    spool_id=row,
+                    mailbox=kept.sighting.mailbox,
+                    uidvalidity=kept.sighting.uidvalidity,
+                    uid=kept.sighting.uid,
+                    seen_at=now,
+                )
+            )
+
+
+def _seen_before(connection: sa.Connection, kept: RawMail) -> bool:
+    where = kept.sighting
+    assert where is not None
+    return (
+        connection.execute(
+            sa.select(sighting.c.id)
+            .join(spool, spool.c.id == sighting.c.spool_id)
+            .where(
+                sighting.c.mailbox == where.mailbox,
+                sighting.c.uidvalidity == where.uidvalidity,
+                sighting.c.uid == where.uid,
+                spool.c.raw_hash == hashlib.sha256(kept.data).hexdigest(),
+            )
+        ).first()
+        is not None
+    )
+
+
+def claim(connection: sa.Connection, limit: int, *, retries: bool = False) -> list[Spooled]:
+    """Take up to ``limit`` mails in order of receipt and count the attempt, before anything reads them.
+
+    Mails of a first attempt and ``retries`` are claimed apart, so that a mail that hangs delays no other.
+    """
+    clock = lease_clock(connection)
+    free = sa.and_(
+        spool.c.done_at.is_(None),
+        spool.c.attempts > 0 if retries else spool.c.attempts == 0,
+        sa.or_(spool.c.lease_until.is_(None), spool.c.lease_until < clock),
+        sa.or_(spool.c.not_before.is_(None), spool.c.not_before <= clock),
+    )
+    ids = list(
+        connection.execute(
+            sa.select(spool.c.id).where(free).order_by(spool.c.id).limit(limit).with_for_update(skip_locked=True)
+        ).scalars()
+    )
+    if not ids:
+        return []
+    connection.execute(
+        sa.update(spool)
+        .where(spool.c.id.in_(ids))
+        .values(lease_until=clock + LEASE_SECONDS, lease_no=spool.c.lease_no + 1, attempts=spool.c.attempts + 1)
+    )
+    rows = connection.execute(_whole().where(spool.c.id.in_(ids)).order_by(spool.c.id))
+    return [_spooled(row) for row in rows]
+
+
+def keep_claimed(connection: sa.Connection, kept: RawMail, tenant: str, now: datetime) -> Spooled | None:
+    """Write a mail down and claim it in the same breath; None where the IMAP server had shown it before."""
+    if kept.sighting and _seen_before(connection, kept):
+        return None
+    keep(connection, kept, (tenant,), now)
+    row = connection.execute(sa.select(sa.func.max(spool.c.id)).where(spool.c.tenant == tenant)).scalar_one()
+    connection.execute(sa.update(spool).where(spool.c.id == row).values(attempts=1, lease_no=spool.c.lease_no + 1))
+    return load(connection, row)
+
+
+def load(connection: sa.Connection, spool_id: int) -> Spooled | None:
+    """One mail by its id, claimed or not."""
+    row = connection.execute(_whole().where(spool.c.id == spool_id)).first()
+    return _spooled(row) if row else None
+
+
+def _whole() -> sa.Select[tuple[object, ...]]:
+    return sa.select(spool, raw.c.data).join(raw, raw.c.hash == spool.c.raw_hash)
+
+
+def _spooled(row: sa.Row[tuple[object, ...]]) -> Spooled:
+    found = row._mapping
+    envelope = Envelope(found["sender"], tuple(found["recipients"]), found["peer"], found["user"])
+    kept = RawMail(Door(found["door"]), envelope, found["received_at"], found["data"])
+    return Spooled(found["id"], found["tenant"], found["lease_no"], found["attempts"], kept)
+
+
+def finish(
+    connection: sa.Connection, taken: Spooled, outcome: str, why: str, ticket_id: int | None, now: datetime
+) -> None:
+    """Say what became of a mail, once; raises LeaseLost where another daemon owns it by now."""
+    done = connection.execute(
+        sa.update(spool)
+        .where(spool.c.id == taken.id, spool.c.done_at.is_(None), spool.c.lease_no == taken.lease_no)
+        .values(done_at=now, outcome=outcome, outcome_why=why, ticket_id=ticket_id, lease_until=None)
+    )
+    if done.rowcount != 1:
+        raise LeaseLost(f"mail {taken.id}")
+
+
+def give_back(connection: sa.Connection, taken: Spooled, wait_seconds: float) -> None:
+    """Let a mail that could not be handled now be claimed again after a while, in seconds."""
+    connection.execute(
+        sa.update(spool)
+        .where(spool.c.id == taken.id, spool.c.done_at.is_(None), spool.c.lease_no == taken.lease_no)
+        .values(lease_until=None, not_before=lease_clock(connection) + wait_seconds)
+    )
+
+
+def drop_leases(connection: sa.Connection) -> None:
+    """Free every claim: only for the one daemon of a SQLite file, when it starts."""
+    connection.execute(sa.update(spool).where(spool.c.done_at.is_(None)).values(lease_until=None))
+
+
+def remember(connection: sa.Connection, taken: Spooled, message_id: str, content_hash: str) -> int | None:
+    """Note the mail's key; the spool id of the first sighting where the same mail was handled before, else None."""
+    if insert_or_ignore(
+        connection,
+        mail,
+        {"tenant": taken.tenant, "message_id": message_id, "content_hash": content_hash, "spool_id": taken.id},
+    ):
+        return None
+    first: int = connection.execute(
+        sa.select(mail.c.spool_id).where(
+            mail.c.tenant == taken.tenant, mail.c.message_id == message_id, mail.c.content_hash == content_hash
+        )
+    ).scalar_one()
+    return first
+
+
+def set_aside(connection: sa.Connection, taken: Spooled, cause: str, now: datetime) -> int:
+    """Put a mail into quarantine; its number there."""
+    number: int = connection.execute(
+        sa.insert(quarantine)
+        .values(tenant=taken.tenant, spool_id=taken.id, cause=cause, at=now)
+        .returning(quarantine.c.id)
+    ).scalar_one()
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class SetAsideMail:
+    """A mail in quarantine."""
+
+    id: int
+    tenant: str
+    cause: str
+    at: datetime
+    door: str
+    sender: str | None
+    recipients: tuple[str, ...]
+    size: int
+    spool_id: int
+    released_at: datetime | None
+
+
+def quarantined(connection: sa.Connection, *, released: bool = False) -> list[SetAsideMail]:
+    """What waits in quarantine, oldest first; with ``released`` also what was let go."""
+    query = (
+        sa.select(
+            quarantine, spool.c.door, spool.c.sender, spool.c.recipients, sa.func.length(raw.c.data).label("size")
+        )
+        .join(spool, spool.c.id == quarantine.c.spool_id)
+        .join(raw, raw.c.hash == spool.c.raw_hash)
+        .order_by(quarantine.c.id)
+    )
+    if not released:
+        query = query.where(quarantine.c.released_at.is_(None))
+    return [
+        SetAsideMail(
+            row.id,
+            row.tenant,
+            row.cause,
+            row.at,
+            row.door,
+            row.sender,
+            tuple(row.recipients),
+            row.size,
+            row.spool_id,
+            row.released_at,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def release(connection: sa.Connection, quarantine_id: int, how: str, now: datetime) -> bool:
+    """Let a mail be read anew from its first attempt; False when there is no such mail waiting."""
+    spool_id = connection.execute(
+        sa.update(quarantine)
+        .where(quarantine.c.id == quarantine_id, quarantine.c.released_at.is_(None))
+        .values(released_at=now, released_how=how)
+        .returning(quarantine.c.spool_id)
+    ).scalar_one_or_none()
+    if spool_id is None:
+        return False
+    connection.execute(sa.delete(mail).where(mail.c.spool_id == spool_id))
+    connection.execute(
+        sa.update(spool)
+        .where(spool.c.id == spool_id)
+        .values(done_at=None, outcome="", outcome_why="", attempts=0, lease_until=None, not_before=None)
+    )
+    return True
+
+
+def was_released(connection: sa.Connection, spool_id: int) -> bool:
+    """True where a person let this mail out of quarantine: its bytes are trusted, its sender is not."""
+    return (
+        connection.execute(
+            sa.select(quarantine.c.id).where(quarantine.c.spool_id == spool_id, quarantine.c.released_at.is_not(None))
+        ).first()
+        is not None
+    )

@@ -1,0 +1,396 @@
+"""Tickets, their history, and the ids by which mails find them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from helpdesk.domain.address import fold
+from helpdesk.domain.event import EventKind
+from helpdesk.domain.history import Happened
+from helpdesk.domain.people import Person
+from helpdesk.domain.sla import Timer
+from helpdesk.domain.ticket import Reason, Status, Ticket
+from helpdesk.store import people
+from helpdesk.store.tables import (
+    counter,
+    decision,
+    event,
+    message_id,
+    named,
+    participant,
+    reminder,
+    ticket,
+    timer,
+)
+from helpdesk.store.upsert import insert_or_ignore
+
+#: The first ticket of a prefix is one above this.
+FIRST_NUMBER = 1000
+
+
+def next_reference(connection: sa.Connection, tenant: str, prefix: str) -> str:
+    """A reference that no other ticket of the tenant has, for example AC-1042."""
+    name = f"reference {tenant} {prefix}"
+    insert_or_ignore(connection, counter, {"name": name, "value": FIRST_NUMBER})
+    number = connection.execute(
+        sa.update(counter).where(counter.c.name == name).values(value=counter.c.value + 1).returning(counter.c.value)
+    ).scalar_one()
+    return f"{prefix}-{number}"
+
+
+def open_ticket(
+    connection: sa.Connection,
+    *,
+    tenant: str,
+    desk: str,
+    prefix: str,
+    subject: str,
+    requester: Person,
+    proven: bool,
+    at: datetime,
+) -> tuple[int, str]:
+    """A new ticket; its id and reference."""
+    reference = next_reference(connection, tenant, prefix)
+    ticket_id = connection.execute(
+        sa.insert(ticket)
+        .values(
+            tenant=tenant,
+            desk=desk,
+            reference=reference,
+            subject=subject,
+            status=Status.NEW.value,
+            requester_id=requester.id,
+            organisation_id=requester.organisation.id if requester.organisation else None,
+            proven=proven,
+            opened_at=at,
+            changed_at=at,
+        )
+        .returning(ticket.c.id)
+    ).scalar_one()
+    return ticket_id, reference
+
+
+def change(connection: sa.Connection, ticket_id: int, at: datetime, **values: Any) -> None:
+    """Change columns of a ticket; the event that says so is the caller's."""
+    connection.execute(sa.update(ticket).where(ticket.c.id == ticket_id).values(changed_at=at, **values))
+
+
+def snapshot(connection: sa.Connection, tenant: str, ticket_id: int) -> Ticket | None:
+    """A ticket of this tenant by id."""
+    return _snapshot(connection, sa.and_(ticket.c.tenant == tenant, ticket.c.id == ticket_id))
+
+
+def by_reference(connection: sa.Connection, tenant: str, reference: str) -> Ticket | None:
+    """A ticket of this tenant by the reference people know."""
+    return _snapshot(connection, sa.and_(ticket.c.tenant == tenant, ticket.c.reference == reference))
+
+
+def _snapshot(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Ticket | None:
+    row = connection.execute(sa.select(ticket).where(condition)).first()
+    if row is None:
+        return None
+    others = connection.execute(sa.select(participant.c.person_id).where(participant.c.ticket_id == row.id)).scalars()
+    return Ticket(
+        id=row.id,
+        reference=row.reference,
+        desk=row.desk,
+        subject=row.subject,
+        status=Status(row.status),
+        reason=Reason(row.reason),
+        opened_at=row.opened_at,
+        requester=people.by_id(connection, row.requester_id),
+        participants=tuple(people.by_id(connection, person_id) for person_id in others),
+        agent=row.agent,
+        severity=row.severity,
+        contract_id=row.contract_id,
+        proven=row.proven,
+    )
+
+
+def held_for_contract(connection: sa.Connection, organisation_id: int) -> list[int]:
+    """Tickets of an organisation that wait for a contract, oldest first."""
+    return list(
+        connection.execute(
+            sa.select(ticket.c.id)
+            .where(
+                ticket.c.organisation_id == organisation_id,
+                ticket.c.status == Status.HELD.value,
+                ticket.c.reason == Reason.CONTRACT.value,
+            )
+            .order_by(ticket.c.id)
+        ).scalars()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A line of ``helpdesk ticket list``."""
+
+    id: int
+    reference: str
+    desk: str
+    subject: str
+    status: str
+    reason: str
+    agent: str
+    requester: str
+    opened_at: datetime
+    due_at: datetime | None
+
+
+def listing(connection: sa.Connection, tenant: str | None = None, *, closed: bool = False) -> list[Listed]:
+    """Tickets in order of arrival (SM8); without ``closed`` only those still to do."""
+    query = (
+        sa.select(ticket, timer.c.due_at, timer.c.state)
+        .outerjoin(timer, timer.c.ticket_id == ticket.c.id)
+        .order_by(ticket.c.opened_at, ticket.c.id)
+    )
+    if tenant:
+        query = query.where(ticket.c.tenant == tenant)
+    if not closed:
+        query = query.where(ticket.c.status != Status.CLOSED.value)
+    return [
+        Listed(
+            row.id,
+            row.reference,
+            row.desk,
+            row.subject,
+            row.status,
+            row.reason,
+            row.agent,
+            people.by_id(connection, row.requester_id).address,
+            row.opened_at,
+            row.due_at if row.state in ("running", "paused") else None,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def find_anywhere(connection: sa.Connection, reference: str) -> tuple[str, Ticket] | None:
+    """The tenant and ticket of a reference, for the command line."""
+    tenant = connection.execute(sa.select(ticket.c.tenant).where(ticket.c.reference == reference.upper())).scalar()
+    found = by_reference(connection, tenant, reference.upper()) if tenant else None
+    return (tenant, found) if tenant and found else None
+
+
+def add_participant(connection: sa.Connection, ticket_id: int, person_id: int, since: datetime) -> None:
+    """From now on this person may read and write in the ticket."""
+    insert_or_ignore(connection, participant, {"ticket_id": ticket_id, "person_id": person_id, "since": since})
+
+
+def note_named(connection: sa.Connection, ticket_id: int, addresses: Iterable[str]) -> None:
+    """Remember whom an entry named in To or Cc."""
+    for one in sorted({fold(address) for address in addresses} - {""}):
+        insert_or_ignore(connection, named, {"ticket_id": ticket_id, "address": one})
+
+
+def was_named(connection: sa.Connection, ticket_id: int, written: str) -> bool:
+    """True where an entry of the ticket named this address in To or Cc."""
+    return (
+        connection.execute(
+            sa.select(named.c.id).where(named.c.ticket_id == ticket_id, named.c.address == fold(written))
+        ).first()
+        is not None
+    )
+
+
+def add_event(
+    connection: sa.Connection,
+    *,
+    tenant: str,
+    ticket_id: int,
+    at: datetime,
+    kind: EventKind,
+    person_id: int | None = None,
+    text: str = "",
+    data: Mapping[str, Any] | None = None,
+    spool_id: int | None = None,
+) -> int:
+    """Append to a ticket's history; the event's id."""
+    event_id: int = connection.execute(
+        sa.insert(event)
+        .values(
+            tenant=tenant,
+            ticket_id=ticket_id,
+            at=at,
+            kind=kind.value,
+            person_id=person_id,
+            text=text,
+            data=dict(data or {}),
+            spool_id=spool_id,
+        )
+        .returning(event.c.id)
+    ).scalar_one()
+    return event_id
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as shown to people."""
+
+    id: int
+    at: datetime
+    kind: EventKind
+    person: str
+    text: str
+    data: Mapping[str, Any]
+    spool_id: int | None
+
+
+def history(connection: sa.Connection, ticket_id: int) -> list[Event]:
+    """Everything that happened to a ticket, in order."""
+    rows = connection.execute(sa.select(event).where(event.c.ticket_id == ticket_id).order_by(event.c.id)).all()
+    names = {key: people.by_id(connection, key).called for key in {row.person_id for row in rows if row.person_id}}
+    return [
+        Event(row.id, row.at, EventKind(row.kind), names.get(row.person_id, ""), row.text, row.data, row.spool_id)
+        for row in rows
+    ]
+
+
+def happened(connection: sa.Connection, ticket_id: int) -> list[Happened]:
+    """The events that promises are measured by, in order of their time."""
+    kinds = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)
+    rows = connection.execute(
+        sa.select(event.c.at, event.c.kind, event.c.data)
+        .where(event.c.ticket_id == ticket_id, event.c.kind.in_([kind.value for kind in kinds]))
+        .order_by(event.c.at, event.c.id)
+    )
+    return [Happened(row.at, EventKind(row.kind), row.data) for row in rows]
+
+
+def note_message_id(
+    connection: sa.Connection, tenant: str, text: str, ticket_id: int, event_id: int | None, audience: str
+) -> None:
+    """A Message-ID was seen on a ticket: its mails, and answers to them, find it from now on."""
+    insert_or_ignore(
+        connection,
+        message_id,
+        {"tenant": tenant, "message_id": text, "ticket_id": ticket_id, "event_id": event_id, "audience": audience},
+    )
+
+
+def by_message_ids(connection: sa.Connection, tenant: str, ids: Sequence[str]) -> list[int]:
+    """Tickets on which these ids were seen, in the order of the ids."""
+    if not ids:
+        return []
+    rows = connection.execute(
+        sa.select(message_id.c.message_id, message_id.c.ticket_id)
+        .where(message_id.c.tenant == tenant, message_id.c.message_id.in_(ids))
+        .order_by(message_id.c.id)
+    ).all()
+    found = [row.ticket_id for one in ids for row in rows if row.message_id == one]
+    return list(dict.fromkeys(found))
+
+
+def thread(connection: sa.Connection, ticket_id: int, audience: str) -> list[str]:
+    """The Message-IDs that an audience has seen of a ticket, oldest first."""
+    return list(
+        connection.execute(
+            sa.select(message_id.c.message_id)
+            .where(message_id.c.ticket_id == ticket_id, message_id.c.audience == audience)
+            .order_by(message_id.c.id)
+        ).scalars()
+    )
+
+
+def store_timer(connection: sa.Connection, tenant: str, ticket_id: int, found: Timer, wake_at: datetime | None) -> None:
+    """Write the index row of a computed timer."""
+    values = {"state": found.state, "due_at": found.due_at, "wake_at": wake_at, "round": found.round}
+    key = {"tenant": tenant, "ticket_id": ticket_id, "promise": found.promise}
+    if not insert_or_ignore(connection, timer, {**key, **values}):
+        connection.execute(
+            sa.update(timer).where(timer.c.ticket_id == ticket_id, timer.c.promise == found.promise).values(**values)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRow:
+    """A timer that wants to be looked at."""
+
+    id: int
+    tenant: str
+    ticket_id: int
+    promise: str
+
+
+def due_timers(connection: sa.Connection, now: datetime, limit: int) -> list[TimerRow]:
+    """Timers whose time to wake has come, oldest first."""
+    rows = connection.execute(
+        sa.select(timer)
+        .where(timer.c.wake_at.is_not(None), timer.c.wake_at <= now)
+        .order_by(timer.c.wake_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [TimerRow(row.id, row.tenant, row.ticket_id, row.promise) for row in rows]
+
+
+def sleep(connection: sa.Connection, timer_id: int, until: datetime | None) -> None:
+    """Look at a timer again at this time, or never."""
+    connection.execute(sa.update(timer).where(timer.c.id == timer_id).values(wake_at=until))
+
+
+def timers(connection: sa.Connection, ticket_id: int) -> list[tuple[str, str, datetime | None]]:
+    """Promise, state and due time of a ticket's timers."""
+    rows = connection.execute(sa.select(timer).where(timer.c.ticket_id == ticket_id).order_by(timer.c.promise))
+    return [(row.promise, row.state, row.due_at) for row in rows]
+
+
+def reminders_done(connection: sa.Connection, ticket_id: int, promise: str) -> set[tuple[int, str]]:
+    """(round, step) of the reminders that were spoken of."""
+    rows = connection.execute(
+        sa.select(reminder.c.round, reminder.c.step).where(
+            reminder.c.ticket_id == ticket_id, reminder.c.promise == promise
+        )
+    )
+    return {(row.round, row.step) for row in rows}
+
+
+def note_reminders(
+    connection: sa.Connection, ticket_id: int, promise: str, round_: int, steps: Iterable[str], at: datetime
+) -> None:
+    """Mark steps as spoken of; the unique key keeps each to once."""
+    for step in steps:
+        insert_or_ignore(
+            connection,
+            reminder,
+            {"ticket_id": ticket_id, "promise": promise, "step": step, "round": round_, "at": at},
+        )
+
+
+def store_decision(
+    connection: sa.Connection,
+    *,
+    tenant: str,
+    trigger: str,
+    ticket_id: int | None,
+    at: datetime,
+    facts: Mapping[str, Any],
+    decided: Mapping[str, Any],
+    spool_id: int | None = None,
+    input_id: int | None = None,
+) -> None:
+    """Keep what was known and what was decided, for whoever asks why."""
+    connection.execute(
+        sa.insert(decision).values(
+            tenant=tenant,
+            trigger=trigger,
+            spool_id=spool_id,
+            input_id=input_id,
+            ticket_id=ticket_id,
+            at=at,
+            facts=dict(facts),
+            decision=dict(decided),
+        )
+    )
+
+
+def decisions(connection: sa.Connection, ticket_id: int) -> list[Mapping[str, Any]]:
+    """The stored decisions of a ticket, oldest first."""
+    rows = connection.execute(sa.select(decision).where(decision.c.ticket_id == ticket_id).order_by(decision.c.id))
+    return [dict(row._mapping) for row in rows]

@@ -1,0 +1,42 @@
+"""What time it is for everything promised: real, faster, or moved by a file (for demonstrations and tests)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+TimeSource = Callable[[], datetime]
+
+
+def real() -> datetime:
+    """Now, aware, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Shifted:
+    """Real time plus the seconds written in a file, read at each call; a missing or empty file means none."""
+
+    file: Path
+
+    def __call__(self) -> datetime:
+        try:
+            seconds = float(self.file.read_text() or 0)
+        except (OSError, ValueError):
+            seconds = 0.0
+        return real() + timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Time that runs ``factor`` times as fast from ``start`` on."""
+
+    start: datetime
+    factor: float
+    began: float = field(default_factory=time.monotonic)
+
+    def __call__(self) -> datetime:
+        return self.start + timedelta(seconds=(time.monotonic() - self.began) * self.factor)
