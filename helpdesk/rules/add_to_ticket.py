@@ -1,0 +1,48 @@
+"""Add a reply to its ticket and tell the agent; a person's reply reopens a closed ticket and ends waiting for it."""
+
+from __future__ import annotations
+
+from helpdesk.domain.decision import AddEntry, Audience, Effect, Say, SetStatus, Verdict
+from helpdesk.domain.event import EventKind
+from helpdesk.domain.facts import Facts
+from helpdesk.domain.ticket import Status
+
+
+def check(facts: Facts) -> Verdict | None:
+    ticket = facts.ticket
+    if ticket is None or facts.opened:
+        return None
+    if facts.third_party:
+        effects: tuple[Effect, ...] = (
+            AddEntry(EventKind.THIRD_PARTY_ENTRY, facts.reading.new_text or facts.reading.text),
+            Say(Audience.AGENT, "customer_wrote", {"third_party": True}),
+        )
+        return Verdict(effects, "a third party's entry: the agent sees it, the ticket does not change", final=True)
+    reopened = ticket.status is Status.CLOSED and not facts.reading.kind.by_machine
+    effects = (AddEntry(EventKind.CUSTOMER_ENTRY, facts.reading.new_text or facts.reading.text),)
+    if reopened or (ticket.status is Status.WAITING and not facts.reading.kind.by_machine):
+        effects = (*effects, SetStatus(Status.OPEN))
+    if facts.reading.kind.by_machine:
+        return Verdict(effects, "a machine's reply is filed and changes nothing", final=True)
+    if facts.proposal is not None and ticket.requester.organisation is None:
+        effects = (
+            *effects,
+            Say(
+                Audience.AGENT,
+                "who_is_this",
+                {"organisation": facts.proposal.organisation.name, "contract": facts.proposal.contract},
+            ),
+        )
+        effects = (*effects, *_thanks(facts))
+        return Verdict(
+            effects, f"names a contract of {facts.proposal.organisation.name}: proposed to the agent", final=True
+        )
+    if ticket.requester.organisation is None and ticket.status is Status.HELD:
+        effects = (*effects, Say(Audience.AGENT, "who_is_this"), *_thanks(facts))
+        return Verdict(effects, "an unknown sender answered: an agent confirms who he is", final=True)
+    effects = (*effects, Say(Audience.AGENT, "customer_wrote", {"reopened": reopened}))
+    return Verdict(effects, "reopened by the reply" if reopened else "added to the ticket", final=True)
+
+
+def _thanks(facts: Facts) -> tuple[Effect, ...]:
+    return (Say(Audience.CUSTOMER, "thanks_details"),) if facts.may_say(Audience.CUSTOMER) else ()

@@ -1,0 +1,29 @@
+"""Drop a mail of our own that came back, and anything that has travelled in circles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helpdesk.domain.address import untagged
+from helpdesk.domain.decision import Drop, Verdict
+from helpdesk.domain.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    max_hops: int = 50
+
+
+def check(facts: Facts, options: Options) -> Verdict | None:
+    reading = facts.reading
+    if facts.desk.key in reading.loop_marks:
+        return _drop("our own mail came back to us")
+    if reading.sender and untagged(reading.sender.address)[0] in facts.desk.addresses:
+        return _drop("it claims to be from this desk itself")
+    if reading.hops > options.max_hops:
+        return _drop(f"it went through more than {options.max_hops} servers")
+    return None
+
+
+def _drop(why: str) -> Verdict:
+    return Verdict((Drop(why),), why, final=True)

@@ -1,0 +1,117 @@
+"""Do what a proven agent's mail says: answer the customer, keep a note, carry out commands. Unproven: keep, never relay."""
+
+from __future__ import annotations
+
+from helpdesk.commands import COMMANDS
+from helpdesk.commands.grammar import Orders, parse
+from helpdesk.commands.outcome import Refused
+from helpdesk.domain.decision import (
+    AddEntry,
+    Assign,
+    Audience,
+    Drop,
+    Effect,
+    Relay,
+    Say,
+    SetAside,
+    SetStatus,
+    Verdict,
+)
+from helpdesk.domain.event import EventKind
+from helpdesk.domain.facts import Facts
+from helpdesk.domain.proof import CommandClass, Role, allowed
+from helpdesk.domain.ticket import Reason, Status
+
+
+def check(facts: Facts) -> Verdict | None:
+    if facts.agent is None:
+        return None
+    if facts.reading.kind.by_machine:
+        why = f"an agent's machine wrote it ({facts.reading.kind_why})"
+        return Verdict((Drop(why),), why, final=True)
+    if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.FILE) or not facts.proof.proven:
+        return _unproven(facts)
+    if facts.ticket is None:
+        return _returned(
+            "it names no ticket. Reply to a mail that I sent you about the ticket, then I know where it belongs"
+        )
+    orders = parse(facts.reading.lead_text, facts.reading.new_text, COMMANDS)
+    if orders.problem:
+        return _refused(orders.problem)
+    if not orders.text and not orders.commands and not facts.reading.attachments:
+        return _returned("it has no new text above or below the quote")
+    return _heard(facts, orders)
+
+
+def _unproven(facts: Facts) -> Verdict:
+    """A forged From looks just like this, so nothing goes out, and both the agent on record and the operator hear of it."""
+    assert facts.agent is not None
+    why = f"it claims to be from {facts.agent.name}, but nothing proves it ({facts.reading.proof_why or facts.proof})"
+    told: tuple[Effect, ...] = ()
+    if facts.ration.last_hour < facts.desk.automatic_per_hour:
+        reason = facts.reading.proof_why or "your mail system proved nothing"
+        told = (
+            Say(Audience.ACTOR, "unproven", {"reason": reason}),
+            Say(Audience.OPERATOR, "unproven_agent", {"reason": reason}),
+        )
+    return Verdict((SetAside(why), *told), why, final=True)
+
+
+def _returned(reason: str) -> Verdict:
+    effects = (Drop(f"returned to the agent: {reason}"), Say(Audience.ACTOR, "returned", {"reason": reason}))
+    return Verdict(effects, f"nothing was sent: {reason}", final=True)
+
+
+def _refused(problem: str) -> Verdict:
+    effects = (
+        Drop("returned to the agent: a command that I do not carry out"),
+        Say(Audience.ACTOR, "refused_command", {"lines": (problem,)}),
+    )
+    return Verdict(effects, problem, final=True)
+
+
+def _heard(facts: Facts, orders: Orders) -> Verdict:
+    assert facts.ticket is not None
+    assert facts.agent is not None
+    kept_inside = facts.purpose == "n" or any(word == "note" for word, _ in orders.commands)
+    for word, _ in orders.commands:
+        if not allowed(facts.proof, Role.AGENT, facts.token, COMMANDS[word].CLASS):
+            return _refused(f"#{word} needs more proof of who you are than your mail carries.")
+    effects = list(_words(facts, orders, kept_inside=kept_inside))
+    seen = facts.after(effects)
+    lines: list[str] = []
+    for word, argument in orders.commands:
+        result = COMMANDS[word].run(seen, argument)
+        if isinstance(result, Refused):
+            return _refused(result.line)
+        effects += result.effects
+        lines.append(result.line)
+        seen = seen.after(result.effects)
+    if lines:
+        effects.append(Say(Audience.ACTOR, "done", {"lines": tuple(lines)}))
+    done = [f"#{word}" for word, _ in orders.commands]
+    what = "a note" if kept_inside else "an answer to the customer" if orders.text or not done else "no text"
+    return Verdict(
+        tuple(effects), f"{facts.agent.name} ({facts.proof}): {what}" + "".join(f", {one}" for one in done), final=True
+    )
+
+
+def _words(facts: Facts, orders: Orders, *, kept_inside: bool) -> tuple[Effect, ...]:
+    """File the text, and send it unless it is a note; the first to answer an unassigned ticket gets it."""
+    assert facts.ticket is not None
+    assert facts.agent is not None
+    if kept_inside:
+        arguments = [argument for word, argument in orders.commands if word == "note" and argument]
+        text = "\n".join([*arguments, orders.text]).strip("\n")
+        told: tuple[Effect, ...] = ()
+        if facts.ticket.agent != facts.agent.key:
+            told = (Say(Audience.AGENT, "note_added"),)
+        return (AddEntry(EventKind.NOTE, text), *told)
+    if not orders.text and not facts.reading.attachments:
+        return ()
+    effects: tuple[Effect, ...] = (AddEntry(EventKind.ANSWER, orders.text), Relay(orders.text))
+    if not facts.ticket.agent:
+        effects = (*effects, Assign(facts.agent.key))
+    if facts.ticket.status in (Status.NEW, Status.OPEN):
+        effects = (*effects, SetStatus(Status.WAITING, Reason.CUSTOMER))
+    return effects
