@@ -1,0 +1,1 @@
+"""The threads and ticks of the daemon, one per file."""

@@ -1,0 +1,290 @@
+"""Turn a Decision into rows: the one module where effects have consequences. Writes only, in the caller's transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from helpdesk.domain import codec, token
+from helpdesk.domain.decision import (
+    AddEntry,
+    Assign,
+    Confirm,
+    Decision,
+    Drop,
+    Effect,
+    JoinTicket,
+    OpenTicket,
+    Record,
+    Relay,
+    Say,
+    SetAside,
+    SetStatus,
+    Suppress,
+    UseContract,
+)
+from helpdesk.domain.event import EventKind
+from helpdesk.domain.facts import Facts, Trigger
+from helpdesk.domain.mail import Mailbox
+from helpdesk.domain.people import Person
+from helpdesk.domain.ticket import Status
+from helpdesk.pipeline import letters, timers
+from helpdesk.pipeline.world import RunningDesk, World
+from helpdesk.store import people, spool, tickets
+from helpdesk.store.spool import Spooled
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an input, for its own row and for people."""
+
+    name: str
+    why: str
+    ticket_id: int | None
+    quarantine_id: int | None = None
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the effects so far made."""
+
+    sender: Person | None
+    ticket_id: int | None
+    event_id: int | None = None
+    words: str = ""
+    relayed: str | None = None
+    outcome: str = ""
+    why: str = ""
+    quarantine_id: int | None = None
+    said: list[Say] = field(default_factory=list)
+
+
+def apply(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    facts: Facts,
+    decision: Decision,
+    *,
+    at: datetime,
+    taken: Spooled | None = None,
+    input_id: int | None = None,
+) -> Outcome:
+    """Write everything the decision wants; ``at`` is when the input happened (UTC), which is what promises count."""
+    progress = _Progress(facts.sender, facts.ticket.id if facts.ticket else None)
+    for effect in decision.effects:
+        _write(connection, world, desk, facts, progress, effect, at, taken)
+    ticket = tickets.snapshot(connection, desk.facts.tenant, progress.ticket_id) if progress.ticket_id else None
+    timer = timers.rewrite(connection, desk, ticket, facts.now) if ticket else None
+    if taken is not None:
+        _remember_ids(connection, desk, facts, progress, taken)
+    occasion = letters.Occasion(
+        facts=replace(facts.after(decision.effects), proposal=facts.proposal),
+        ticket=ticket,
+        timer=timer,
+        now=facts.now,
+        event_id=progress.event_id,
+        spool_id=taken.id if taken else input_id or 0,
+        raw=taken.mail.data if taken else b"",
+        words=progress.words,
+        relayed=progress.relayed,
+        quarantine_id=progress.quarantine_id,
+    )
+    letters.write(connection, world, desk, occasion, progress.said)
+    tickets.store_decision(
+        connection,
+        tenant=desk.facts.tenant,
+        trigger=facts.trigger.value,
+        ticket_id=progress.ticket_id,
+        at=facts.now,
+        facts=codec.dump(facts),
+        decided=codec.dump(decision),
+        spool_id=taken.id if taken else None,
+        input_id=input_id,
+    )
+    name = progress.outcome or ("entry" if progress.event_id else "nothing to do")
+    why = progress.why or (decision.steps[-1].why if decision.steps else "no rule fired")
+    return Outcome(name, why, progress.ticket_id, progress.quarantine_id)
+
+
+def _write(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    facts: Facts,
+    progress: _Progress,
+    effect: Effect,
+    at: datetime,
+    taken: Spooled | None,
+) -> None:
+    match effect:
+        case OpenTicket():
+            _open(connection, world, desk, facts, progress, effect, at)
+        case JoinTicket():
+            progress.ticket_id = effect.ticket_id
+            if effect.participant:
+                sender = _known_sender(connection, desk, facts, progress)
+                tickets.add_participant(connection, effect.ticket_id, sender.id, at)
+        case AddEntry():
+            _add_entry(connection, desk, facts, progress, effect, at, taken)
+        case SetStatus():
+            _set_status(connection, desk, progress, effect, at, _actor(facts))
+        case Assign():
+            tickets.change(connection, _ticket(progress), at, agent=effect.agent)
+            _event(connection, desk, progress, EventKind.ASSIGNED, at, {"agent": effect.agent}, _actor(facts))
+        case UseContract():
+            tickets.change(connection, _ticket(progress), at, contract_id=effect.contract_id)
+            _event(connection, desk, progress, EventKind.CONTRACT, at, {"contract": effect.contract_id}, _actor(facts))
+        case Confirm():
+            _confirm(connection, desk, facts, progress, effect, at)
+        case Record():
+            moment = facts.delivery.accepted_at if facts.delivery and facts.delivery.accepted_at else at
+            _event(connection, desk, progress, effect.kind, moment, dict(effect.data), _actor(facts))
+        case Relay():
+            progress.relayed = effect.text
+        case Say():
+            progress.said.append(effect)
+        case Drop():
+            progress.outcome, progress.why = "dropped", effect.reason
+        case SetAside():
+            progress.outcome, progress.why = "quarantined", effect.cause
+            if taken is not None:
+                progress.quarantine_id = spool.set_aside(connection, taken, effect.cause, facts.now)
+        case Suppress():
+            pass
+
+
+def _ticket(progress: _Progress) -> int:
+    assert progress.ticket_id is not None, "an effect on a ticket before any ticket was opened or joined"
+    return progress.ticket_id
+
+
+def _actor(facts: Facts) -> int | None:
+    return facts.sender.id if facts.trigger is Trigger.MAIL and facts.sender else None
+
+
+def _event(
+    connection: sa.Connection,
+    desk: RunningDesk,
+    progress: _Progress,
+    kind: EventKind,
+    at: datetime,
+    data: dict[str, object],
+    person_id: int | None,
+) -> None:
+    tickets.add_event(
+        connection,
+        tenant=desk.facts.tenant,
+        ticket_id=_ticket(progress),
+        at=at,
+        kind=kind,
+        data=data,
+        person_id=person_id,
+    )
+
+
+def _known_sender(connection: sa.Connection, desk: RunningDesk, facts: Facts, progress: _Progress) -> Person:
+    """The sender as a person of ours, made now where he writes for the first time.
+
+    An unproven newcomer's display name is not taken over: it would be repeated in automatic mail (T20).
+    """
+    if progress.sender is None:
+        written = facts.reading.sender or Mailbox("")
+        name = written.name if facts.proof.proven else ""
+        group = people.by_domain(connection, desk.facts.tenant, written.address) if facts.proof.proven else None
+        progress.sender = people.add(connection, desk.facts.tenant, written.address, name, group.id if group else None)
+    return progress.sender
+
+
+def _open(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    facts: Facts,
+    progress: _Progress,
+    effect: OpenTicket,
+    at: datetime,
+) -> None:
+    sender = _known_sender(connection, desk, facts, progress)
+    progress.ticket_id, _ = tickets.open_ticket(
+        connection,
+        tenant=desk.facts.tenant,
+        desk=desk.facts.key,
+        prefix=desk.prefix,
+        subject=effect.subject,
+        requester=sender,
+        proven=facts.proof.proven,
+        at=at,
+    )
+    _event(connection, desk, progress, EventKind.OPENED, at, {"status": Status.NEW.value}, sender.id)
+    for letter in ("c", "a"):
+        # Stored, since it must stay the same when the key that signs it is changed.
+        root = token.message_id(world.keys, desk.written.rpartition("@")[2], progress.ticket_id, 0, letter)
+        tickets.note_message_id(connection, desk.facts.tenant, root, progress.ticket_id, None, letter)
+
+
+def _add_entry(
+    connection: sa.Connection,
+    desk: RunningDesk,
+    facts: Facts,
+    progress: _Progress,
+    effect: AddEntry,
+    at: datetime,
+    taken: Spooled | None,
+) -> None:
+    sender = progress.sender or (_known_sender(connection, desk, facts, progress) if facts.reading.sender else None)
+    files = [{"name": one.name, "type": one.type, "size": one.size} for one in facts.reading.attachments]
+    progress.words = effect.text
+    progress.event_id = tickets.add_event(
+        connection,
+        tenant=desk.facts.tenant,
+        ticket_id=_ticket(progress),
+        at=at,
+        kind=effect.kind,
+        person_id=sender.id if sender else None,
+        text=effect.text,
+        data={"files": files, "proof": facts.proof.value} if files else {"proof": facts.proof.value},
+        spool_id=taken.id if taken else None,
+    )
+    if effect.kind is EventKind.CUSTOMER_ENTRY:
+        others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
+        tickets.note_named(connection, _ticket(progress), others[:25])
+
+
+def _set_status(
+    connection: sa.Connection,
+    desk: RunningDesk,
+    progress: _Progress,
+    effect: SetStatus,
+    at: datetime,
+    person_id: int | None,
+) -> None:
+    tickets.change(connection, _ticket(progress), at, status=effect.status.value, reason=effect.reason.value)
+    data: dict[str, object] = {"status": effect.status.value, "reason": effect.reason.value, "why": effect.why}
+    _event(connection, desk, progress, EventKind.STATUS, at, data, person_id)
+
+
+def _confirm(
+    connection: sa.Connection, desk: RunningDesk, facts: Facts, progress: _Progress, effect: Confirm, at: datetime
+) -> None:
+    assert facts.candidates or facts.ticket
+    found = tickets.snapshot(connection, desk.facts.tenant, _ticket(progress))
+    assert found is not None
+    people.join(connection, desk.facts.tenant, found.requester.id, effect.organisation_id, "contact")
+    tickets.change(connection, found.id, at, organisation_id=effect.organisation_id)
+    data: dict[str, object] = {"organisation": effect.organisation_id}
+    _event(connection, desk, progress, EventKind.REQUESTER, at, data, _actor(facts))
+
+
+def _remember_ids(
+    connection: sa.Connection, desk: RunningDesk, facts: Facts, progress: _Progress, taken: Spooled
+) -> None:
+    """The mail's own id finds the ticket from now on; staff's and customers' threads are kept apart."""
+    if progress.event_id is None or progress.ticket_id is None or not facts.reading.message_id:
+        return
+    audience = "a" if facts.agent is not None else "c"
+    tickets.note_message_id(
+        connection, desk.facts.tenant, facts.reading.message_id, progress.ticket_id, progress.event_id, audience
+    )

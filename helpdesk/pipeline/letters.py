@@ -1,0 +1,400 @@
+"""From what was said to mails in the outbox: one mail for each audience, one row for each of its people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from helpdesk.commands import offered
+from helpdesk.domain import token
+from helpdesk.domain.contract import Contract, entitlement
+from helpdesk.domain.decision import Audience, Say, Value
+from helpdesk.domain.event import EventKind
+from helpdesk.domain.facts import Facts, Trigger
+from helpdesk.domain.mail import Mailbox
+from helpdesk.domain.people import Agent, Person
+from helpdesk.domain.sla import Timer
+from helpdesk.domain.ticket import Status, Ticket
+from helpdesk.inbound import mime
+from helpdesk.outbound.compose import Draft, Enclosure, compose
+from helpdesk.outbound.template_variables import Words
+from helpdesk.pipeline.timers import contract_of
+from helpdesk.pipeline.words import contract_kind, working_hours
+from helpdesk.pipeline.world import RunningDesk, World
+from helpdesk.store import outbox, people, tickets
+
+log = logging.getLogger(__name__)
+
+#: One letter for each audience in a Message-ID; customers and staff never share one.
+LETTERS = {
+    Audience.CUSTOMER: "c",
+    Audience.AGENT: "a",
+    Audience.ACTOR: "a",
+    Audience.LEAD: "l",
+    Audience.MANAGER: "m",
+    Audience.OPERATOR: "o",
+}
+#: Folder of templates for each audience.
+FOLDERS = {Audience.ACTOR: "agent"}
+
+#: Blocks that show an agent what somebody wrote, so the files go along.
+SHOWS_WORDS = ("new_ticket", "customer_wrote", "who_is_this", "held_ticket")
+#: Files beyond this size in sum, in bytes, are named and not sent along to agents.
+ENCLOSED_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What the mails are about: the facts as decided, the ticket as it now is, and the words of the input."""
+
+    facts: Facts
+    ticket: Ticket | None
+    timer: Timer | None
+    now: datetime
+    event_id: int | None
+    spool_id: int
+    raw: bytes
+    words: str
+    relayed: str | None
+    quarantine_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Somebody who gets a mail."""
+
+    person_id: int
+    name: str
+    address: str
+    language: str
+    zone: str
+
+
+def write(connection: sa.Connection, world: World, desk: RunningDesk, occasion: Occasion, said: Sequence[Say]) -> None:
+    """Compose and queue everything that was said, in the transaction of the decision."""
+    by_audience: dict[Audience, list[Say]] = {}
+    for one in said:
+        by_audience.setdefault(one.audience, []).append(one)
+    if occasion.relayed is not None:
+        by_audience.setdefault(Audience.CUSTOMER, []).insert(0, Say(Audience.CUSTOMER, "answer"))
+    for audience, blocks in by_audience.items():
+        readers = list(_readers(connection, world, desk, occasion, audience, blocks))
+        if readers:
+            _write_one(connection, world, desk, occasion, audience, blocks, readers)
+
+
+def _readers(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    blocks: Sequence[Say],
+) -> Iterable[_Reader]:
+    facts, ticket = occasion.facts, occasion.ticket
+    match audience:
+        case Audience.CUSTOMER if ticket is not None:
+            everybody = occasion.relayed is not None or any(one.block == "closed" for one in blocks)
+            people_ = (ticket.requester, *ticket.participants) if everybody else (ticket.requester,)
+            return [_customer(desk, person) for person in people_]
+        case Audience.ACTOR if facts.agent is not None:
+            return [_agent(desk, facts.agent)]
+        case Audience.AGENT:
+            return [_agent(desk, one) for one in _assigned(desk, ticket)] or [_operator(world, desk)]
+        case Audience.LEAD:
+            return [_agent(desk, one) for one in desk.agents if one.lead] or [_operator(world, desk)]
+        case Audience.MANAGER:
+            return [_manager(connection, world, desk, ticket)]
+        case Audience.OPERATOR:
+            return [_operator(world, desk)]
+        case _:
+            return []
+
+
+def _assigned(desk: RunningDesk, ticket: Ticket | None) -> tuple[Agent, ...]:
+    """The assigned agent; where there is none, or he is gone, the lead, else anybody: never nobody."""
+    named = tuple(agent for agent in desk.agents if ticket and agent.key == ticket.agent)
+    return named or tuple(agent for agent in desk.agents if agent.lead) or desk.agents[:1]
+
+
+def _customer(desk: RunningDesk, person: Person) -> _Reader:
+    language, zone = person.language or desk.facts.language, person.zone or desk.facts.zone
+    return _Reader(person.id, person.name, person.address, language, zone)
+
+
+def _agent(desk: RunningDesk, agent: Agent) -> _Reader:
+    language, zone = agent.language or desk.facts.language, agent.zone or desk.facts.zone
+    return _Reader(agent.id, agent.name, agent.address, language, zone)
+
+
+def _operator(world: World, desk: RunningDesk) -> _Reader:
+    return _Reader(0, "", world.operator, desk.facts.language, desk.facts.zone)
+
+
+def _manager(connection: sa.Connection, world: World, desk: RunningDesk, ticket: Ticket | None) -> _Reader:
+    address = _manager_address(connection, desk, ticket)
+    if not address:
+        return _agent(desk, _assigned(desk, ticket)[0]) if desk.agents else _operator(world, desk)
+    known = next((agent for agent in desk.agents if agent.address.casefold() == address.casefold()), None)
+    return _agent(desk, known) if known else _Reader(0, "", address, desk.facts.language, desk.facts.zone)
+
+
+def _manager_address(connection: sa.Connection, desk: RunningDesk, ticket: Ticket | None) -> str:
+    group = ticket.requester.organisation if ticket else None
+    if group is None:
+        return desk.manager
+    contracts = sorted(people.contracts_of(connection, group.id), key=lambda one: one.ends, reverse=True)
+    return next((one.manager for one in contracts if one.manager), group.manager or desk.manager)
+
+
+def _write_one(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    blocks: Sequence[Say],
+    readers: Sequence[_Reader],
+) -> None:
+    human = audience is Audience.CUSTOMER and occasion.relayed is not None
+    ticket = occasion.ticket
+    event_id = occasion.event_id if human else None
+    if event_id is None and ticket is not None:
+        event_id = tickets.add_event(
+            connection,
+            tenant=desk.facts.tenant,
+            ticket_id=ticket.id,
+            at=occasion.now,
+            kind=EventKind.SAID,
+            data={
+                "audience": audience.value,
+                "blocks": [one.block for one in blocks],
+                "to": [one.address for one in readers],
+            },
+        )
+    letter = LETTERS[audience]
+    host = desk.written.rpartition("@")[2]
+    number = event_id if ticket is not None and event_id is not None else occasion.spool_id
+    mail_id = token.message_id(world.keys, host, ticket.id if ticket else 0, number, letter)
+    thread = tickets.thread(connection, ticket.id, letter) if ticket else []
+    for reader in readers:
+        data = _compose(connection, world, desk, occasion, audience, blocks, reader, mail_id, thread)
+        outbox.add(
+            connection, _letter(world, desk, occasion, audience, blocks, reader, mail_id, data, event_id), occasion.now
+        )
+    if ticket is not None:
+        tickets.note_message_id(connection, desk.facts.tenant, mail_id, ticket.id, event_id, letter)
+
+
+def _letter(
+    world: World,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    blocks: Sequence[Say],
+    reader: _Reader,
+    mail_id: str,
+    data: bytes,
+    event_id: int | None,
+) -> outbox.Letter:
+    human = audience is Audience.CUSTOMER and occasion.relayed is not None
+    to_customer = audience is Audience.CUSTOMER
+    life = timedelta(days=world.give_up_after_days)
+    if to_customer and not human:
+        life = timedelta(hours=world.automatic_expires_hours)
+    return outbox.Letter(
+        tenant=desk.facts.tenant,
+        ticket_id=occasion.ticket.id if occasion.ticket else None,
+        event_id=event_id,
+        relay=world.relays["customers" if to_customer else "staff"],
+        audience=audience.value,
+        block=blocks[0].block,
+        kind="human" if human else "automatic",
+        sender=desk.written if human else "",
+        recipient=reader.address,
+        message_id=mail_id,
+        data=data,
+        expires_at=occasion.now + life,
+        not_before=occasion.now,
+    )
+
+
+def _compose(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    blocks: Sequence[Say],
+    reader: _Reader,
+    mail_id: str,
+    thread: Sequence[str],
+) -> bytes:
+    human = audience is Audience.CUSTOMER and occasion.relayed is not None
+    ticket, facts = occasion.ticket, occasion.facts
+    values = _values(connection, world, desk, occasion, audience, reader)
+    folder = FOLDERS.get(audience, audience.value)
+    rendered = world.templates.compose_text(
+        reader.language,
+        folder,
+        [(one.block, _usable(world, folder, one, values)) for one in blocks],
+        _frame(desk, occasion, audience, reader),
+    )
+    if rendered.problem:
+        log.error("a template could not be used as it is: %s", rendered.problem)
+    author = facts.agent.name if human and facts.agent else ""
+    routed = ticket is not None and reader.person_id != 0
+    draft = Draft(
+        sender=Mailbox(desk.written, f"{author} ({desk.facts.name})" if author else desk.facts.name),
+        to=(Mailbox(reader.address, reader.name),),
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        message_id=mail_id,
+        date=occasion.now,
+        in_reply_to=thread[-1] if thread else "",
+        references=tuple(thread),
+        reply_to=token.reply_address(world.keys, desk.written, "r", ticket.id, reader.person_id)
+        if routed and ticket
+        else "",
+        auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
+        loop_mark=desk.facts.key,
+        enclosures=_enclosures(occasion, audience, blocks),
+        language=reader.language,
+        smtputf8=not reader.address.isascii(),
+    )
+    return compose(draft)
+
+
+def _usable(world: World, folder: str, said: Say, values: Mapping[str, object]) -> dict[str, object]:
+    """Of all values, those that the block's template may use."""
+    names = {variable.name for variable in world.templates.variables(folder, said.block)}
+    return {name: value for name, value in {**values, **_given(said.values)}.items() if name in names}
+
+
+def _given(values: Mapping[str, Value]) -> dict[str, object]:
+    """A rule's own values; an organisation and contract it proposes become the template's ``proposal``."""
+    if "contract" in values and "organisation" in values:
+        return {"proposal": dict(values)}
+    return dict(values)
+
+
+def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -> tuple[Enclosure, ...]:
+    relaying = audience is Audience.CUSTOMER and occasion.relayed is not None
+    showing = audience is Audience.AGENT and any(one.block in SHOWS_WORDS for one in blocks)
+    files = occasion.facts.reading.attachments
+    if not (relaying or showing) or (showing and sum(one.size for one in files) > ENCLOSED_BYTES):
+        return ()
+    return tuple(Enclosure(one.name, one.type, mime.decode(occasion.raw, one)) for one in files)
+
+
+def _frame(desk: RunningDesk, occasion: Occasion, audience: Audience, reader: _Reader) -> dict[str, object]:
+    ticket = occasion.ticket
+    human = occasion.relayed is not None
+    shown = audience is not Audience.CUSTOMER or human or (ticket is not None and ticket.proven)
+    return {
+        "name": reader.name,
+        "desk": desk.facts.name,
+        "desk_address": desk.written,
+        "zone": reader.zone,
+        "reference": ticket.reference if ticket else "",
+        "subject": (ticket.subject if ticket else occasion.facts.reading.subject) if shown else "",
+    }
+
+
+def _values(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    reader: _Reader,
+) -> dict[str, object]:
+    """Every value that some template of this audience may use."""
+    facts, ticket = occasion.facts, occasion.ticket
+    due = occasion.timer.due_at if occasion.timer and occasion.timer.state == "running" else None
+    contract = contract_of(connection, ticket) if ticket else None
+    writer = _writer(occasion)
+    values: dict[str, object] = {
+        "contract": _contract(contract, ticket, reader.language) if contract else None,
+        "hours": working_hours(desk.calendar, reader.language),
+        "how_to_renew": desk.how_to_renew,
+        "found": _found(facts, ticket, reader.language),
+        "agent": facts.agent.name if facts.agent else _assigned_name(desk, ticket),
+        "proven": facts.proof.proven,
+    }
+    if audience is Audience.CUSTOMER:
+        address = _manager_address(connection, desk, ticket)
+        name = next((one.name for one in desk.agents if one.address.casefold() == address.casefold()), "")
+        values["manager"] = {"name": name, "address": address} if address else None
+        values["answer_due"] = due if desk.print_answer_due else None
+        values["words"] = Words(occasion.relayed or "")
+        return values
+    return values | {
+        "who": writer.called if writer else "",
+        "organisation": writer.organisation.name if writer and writer.organisation else "",
+        "due": due,
+        "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
+        "words": Words(occasion.words),
+        "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
+        "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
+        "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
+        if ticket and reader.person_id
+        else "",
+        "address": facts.agent.address if facts.agent else (writer.address if writer else ""),
+        "waiting_since": occasion.timer.started_at if occasion.timer else None,
+        "since": occasion.now,
+        "id": str(occasion.quarantine_id or ""),
+        "sender": facts.reading.sender.address if facts.reading.sender else "",
+    }
+
+
+def _writer(occasion: Occasion) -> Person | None:
+    """Who wrote what the mail shows: the sender of the input, else the requester."""
+    facts, ticket = occasion.facts, occasion.ticket
+    if facts.trigger is Trigger.MAIL:
+        if facts.agent is not None:
+            return Person(facts.agent.id, facts.agent.name, facts.agent.address)
+        if facts.sender is not None:
+            return facts.sender
+        if facts.third_party and facts.reading.sender is not None:
+            return Person(0, facts.reading.sender.name, facts.reading.sender.address)
+    return ticket.requester if ticket else None
+
+
+def _assigned_name(desk: RunningDesk, ticket: Ticket | None) -> str:
+    return next((agent.name for agent in desk.agents if ticket and agent.key == ticket.agent), "")
+
+
+def _contract(contract: Contract, ticket: Ticket | None, language: str) -> dict[str, Any]:
+    group = ticket.requester.organisation if ticket else None
+    return {
+        "kind": contract_kind(contract.kind, language),
+        "number": contract.number,
+        "ends": contract.ends,
+        "organisation": group.name if group else "",
+    }
+
+
+def _found(facts: Facts, ticket: Ticket | None, language: str) -> tuple[dict[str, Any], ...]:
+    """What was found where nothing covers the request; for nobody but the requester's own organisation."""
+    if ticket is None or ticket.status is not Status.HELD or ticket.requester.organisation is None:
+        return ()
+    contracts = facts.contracts_of(ticket.requester.organisation.id)
+    nearest = entitlement(contracts, facts.today).contract
+    listed = sorted(contracts, key=lambda one: (one is not nearest, one.number))[:3]
+    return tuple(
+        {
+            "kind": contract_kind(one.kind, language),
+            "number": one.number,
+            "ended": one.ends,
+            "products": one.products,
+        }
+        for one in listed
+        if one.ends < facts.today
+    )

@@ -1,0 +1,49 @@
+"""Keep the stored timers equal to what the ticket's events say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from helpdesk.domain.contract import Contract
+from helpdesk.domain.history import first_response
+from helpdesk.domain.sla import Timer, measure, next_wake, pick
+from helpdesk.domain.ticket import Ticket
+from helpdesk.pipeline.world import RunningDesk
+from helpdesk.store import people, tickets
+
+FIRST_RESPONSE = "first_response"
+
+
+def compute(connection: sa.Connection, desk: RunningDesk, ticket: Ticket) -> Timer | None:
+    """The first-response timer of a ticket, from its history; None where nothing is promised or nothing started."""
+    group = ticket.requester.organisation
+    contract = contract_of(connection, ticket)
+    target = pick(
+        desk.targets,
+        FIRST_RESPONSE,
+        severity=ticket.severity,
+        organisation=group.name if group else "",
+        contract=contract.number if contract else "",
+    )
+    if target is None:
+        return None
+    return measure(first_response(tickets.happened(connection, ticket.id)), target, desk.calendar)
+
+
+def rewrite(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, now: datetime) -> Timer | None:
+    """Compute the timer anew and write its index row; the transaction that changed its cause calls this."""
+    found = compute(connection, desk, ticket)
+    if found is not None:
+        done = tickets.reminders_done(connection, ticket.id, found.promise)
+        tickets.store_timer(connection, desk.facts.tenant, ticket.id, found, next_wake(found, now, done))
+    return found
+
+
+def contract_of(connection: sa.Connection, ticket: Ticket) -> Contract | None:
+    """The contract that a ticket is worked under."""
+    group = ticket.requester.organisation
+    if ticket.contract_id is None or group is None:
+        return None
+    return next((one for one in people.contracts_of(connection, group.id) if one.id == ticket.contract_id), None)

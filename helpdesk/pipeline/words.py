@@ -1,0 +1,74 @@
+"""Facts in words for mails: working hours, kinds of contract."""
+
+from __future__ import annotations
+
+from datetime import date, time, timedelta
+
+from babel import Locale
+from babel.dates import format_date, format_time, get_timezone_location
+
+from helpdesk.domain.calendar import Calendar
+
+_MONDAY = date(2026, 11, 23)
+_AND = {"de": "und"}
+_TO = {"de": "bis"}
+_ROUND_THE_CLOCK = {"en": "around the clock, every day", "de": "rund um die Uhr, an jedem Tag"}
+_KIND = {
+    "en": {"contract": "support contract", "subscription": "subscription"},
+    "de": {"contract": "Supportvertrag", "subscription": "Abonnement"},
+}
+
+
+def contract_kind(kind: str, language: str) -> str:
+    """What a kind of contract is called in a mail."""
+    return _KIND.get(language[:2], _KIND["en"]).get(kind, kind)
+
+
+def working_hours(calendar: Calendar, language: str) -> str:
+    """A calendar's hours as one says them: "Monday to Friday, 9:00 to 17:00, Sydney time"."""
+    days = [calendar.hours.get(weekday, ()) for weekday in range(7)]
+    if all(_whole_day(intervals) for intervals in days):
+        return _ROUND_THE_CLOCK.get(language[:2], _ROUND_THE_CLOCK["en"])
+    spans: list[tuple[int, int]] = []
+    for weekday, intervals in enumerate(days):
+        if spans and spans[-1][1] == weekday - 1 and days[spans[-1][0]] == intervals:
+            spans[-1] = spans[-1][0], weekday
+        else:
+            spans.append((weekday, weekday))
+    parts = [f"{_days(first, last, language)}, {_hours(days[first], language)}" for first, last in spans if days[first]]
+    return "; ".join(parts) + f", {_zone(calendar.zone, language)}"
+
+
+def _whole_day(intervals: tuple[tuple[time, time], ...]) -> bool:
+    return any(start == end == time(0) for start, end in intervals)
+
+
+def _days(first: int, last: int, language: str) -> str:
+    names = [format_date(_MONDAY + timedelta(days=day), "EEEE", locale=_locale(language)) for day in (first, last)]
+    if first == last:
+        return names[0]
+    word = _TO.get(language[:2], "to") if last - first > 1 else _AND.get(language[:2], "and")
+    return f"{names[0]} {word} {names[1]}"
+
+
+def _hours(intervals: tuple[tuple[time, time], ...], language: str) -> str:
+    to = _TO.get(language[:2], "to")
+    return f" {_AND.get(language[:2], 'and')} ".join(
+        f"{_clock(start, language)} {to} {_clock(end, language)}" for start, end in intervals
+    )
+
+
+def _clock(at: time, language: str) -> str:
+    return format_time(at, "H:mm", locale=_locale(language))
+
+
+def _zone(zone: str, language: str) -> str:
+    place = get_timezone_location(zone, locale=_locale(language), return_city=True)
+    return f"Ortszeit {place}" if language.startswith("de") else f"{place} time"
+
+
+def _locale(language: str) -> Locale:
+    try:
+        return Locale.parse(language.replace("-", "_"))
+    except ValueError:
+        return Locale("en")
