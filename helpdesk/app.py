@@ -78,9 +78,13 @@ class App:
         """Desks with rules and agents bound; agents become persons in the database here, once."""
         if self._world is None:
             with self.engine.begin() as connection:
-                ids = people.sync_agents(connection, agent_rows(self.settings), self.now())
-            self._world = _world(self.settings, self.templates, self.keys, ids)
+                self._world = self.world_within(connection)
         return self._world
+
+    def world_within(self, connection: sa.Connection) -> World:
+        """The same in the caller's transaction, which may be undone: ``explain`` leaves nothing behind."""
+        ids = people.sync_agents(connection, agent_rows(self.settings), self.now())
+        return _world(self.settings, self.templates, self.keys, ids)
 
 
 def build(folder: Path) -> App:
@@ -89,7 +93,7 @@ def build(folder: Path) -> App:
     check_policies(settings)
     engine = connect(settings.database_url())
     migrate.upgrade(engine)
-    return App(settings, engine, _templates(settings), _keys(settings), time_source(settings))
+    return App(settings, engine, _templates(settings), read_keys(settings), time_source(settings))
 
 
 def check_policies(settings: Settings) -> None:
@@ -116,7 +120,7 @@ def _templates(settings: Settings) -> Templates:
     return Templates([settings.folder / "templates"])
 
 
-def _keys(settings: Settings) -> Keys:
+def read_keys(settings: Settings) -> Keys:
     """The keys that sign reply addresses, one a line in hexadecimal, the current first; made where there are none."""
     file = settings.main.keys_file
     try:

@@ -6,7 +6,7 @@ from helpdesk.commands.outcome import Done, Refused
 from helpdesk.domain.decision import Audience, Say, SetStatus
 from helpdesk.domain.facts import Facts
 from helpdesk.domain.proof import CommandClass
-from helpdesk.domain.ticket import Status
+from helpdesk.domain.ticket import Reason, Status
 
 WORD = "close"
 ARGUMENT = ""
@@ -19,5 +19,10 @@ def run(facts: Facts, argument: str) -> Done | Refused:
     assert facts.ticket is not None
     if facts.ticket.status is Status.CLOSED:
         return Refused(f"{facts.ticket.reference} is closed already. Nothing was changed.")
-    effects = (SetStatus(Status.CLOSED, why=argument), Say(Audience.CUSTOMER, "closed"))
+    # What held the ticket holds it again when a reply reopens it.
+    held = facts.ticket.status is Status.HELD
+    effects = (
+        SetStatus(Status.CLOSED, facts.ticket.reason if held else Reason.NONE, argument),
+        Say(Audience.CUSTOMER, "closed"),
+    )
     return Done(effects, f"{facts.ticket.reference} is closed and the customer is told. A reply opens it again.")

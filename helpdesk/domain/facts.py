@@ -78,10 +78,12 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """Automatic mails already decided for the sender's address."""
+    """Automatic mails already decided for the sender's address; ``warned`` are those of the last hour that told an
+    agent that a mail in his name was not accepted."""
 
     last_day: int = 0
     last_hour: int = 0
+    warned: int = 0
 
 
 @dataclass(frozen=True, slots=True)

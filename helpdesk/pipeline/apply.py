@@ -248,7 +248,8 @@ def _add_entry(
         data={"files": files, "proof": facts.proof.value} if files else {"proof": facts.proof.value},
         spool_id=taken.id if taken else None,
     )
-    if effect.kind is EventKind.CUSTOMER_ENTRY:
+    # A forged mail must not be able to name those who may join later (T2).
+    if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven:
         others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
         tickets.note_named(connection, _ticket(progress), others[:25])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from helpdesk.domain.decision import AddEntry, Audience, Effect, Say, SetStatus, Verdict
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
-from helpdesk.domain.ticket import Status
+from helpdesk.domain.ticket import Reason, Status, Ticket
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -21,7 +21,7 @@ def check(facts: Facts) -> Verdict | None:
     reopened = ticket.status is Status.CLOSED and not facts.reading.kind.by_machine
     effects = (AddEntry(EventKind.CUSTOMER_ENTRY, facts.reading.new_text or facts.reading.text),)
     if reopened or (ticket.status is Status.WAITING and not facts.reading.kind.by_machine):
-        effects = (*effects, SetStatus(Status.OPEN))
+        effects = (*effects, SetStatus(Status.HELD, ticket.reason) if _was_held(ticket) else SetStatus(Status.OPEN))
     if facts.reading.kind.by_machine:
         return Verdict(effects, "a machine's reply is filed and changes nothing", final=True)
     if facts.proposal is not None and ticket.requester.organisation is None:
@@ -37,11 +37,16 @@ def check(facts: Facts) -> Verdict | None:
         return Verdict(
             effects, f"names a contract of {facts.proposal.organisation.name}: proposed to the agent", final=True
         )
-    if ticket.requester.organisation is None and ticket.status is Status.HELD:
+    if ticket.requester.organisation is None and (ticket.status is Status.HELD or _was_held(ticket)):
         effects = (*effects, Say(Audience.AGENT, "who_is_this"), *_thanks(facts))
         return Verdict(effects, "an unknown sender answered: an agent confirms who he is", final=True)
     effects = (*effects, Say(Audience.AGENT, "customer_wrote", {"reopened": reopened}))
     return Verdict(effects, "reopened by the reply" if reopened else "added to the ticket", final=True)
+
+
+def _was_held(ticket: Ticket) -> bool:
+    """True for a ticket that was closed while something held it."""
+    return ticket.status is Status.CLOSED and ticket.reason in (Reason.CONTRACT, Reason.DETAILS)
 
 
 def _thanks(facts: Facts) -> tuple[Effect, ...]:

@@ -22,6 +22,9 @@ from helpdesk.domain.facts import Facts
 from helpdesk.domain.proof import CommandClass, Role, allowed
 from helpdesk.domain.ticket import Reason, Status
 
+#: An agent and the operator are told so often within an hour that mails in his name prove nothing.
+WARNINGS_PER_HOUR = 5
+
 
 def check(facts: Facts) -> Verdict | None:
     if facts.agent is None:
@@ -48,7 +51,7 @@ def _unproven(facts: Facts) -> Verdict:
     assert facts.agent is not None
     why = f"it claims to be from {facts.agent.name}, but nothing proves it ({facts.reading.proof_why or facts.proof})"
     told: tuple[Effect, ...] = ()
-    if facts.ration.last_hour < facts.desk.automatic_per_hour:
+    if facts.ration.warned < WARNINGS_PER_HOUR:
         reason = facts.reading.proof_why or "your mail system proved nothing"
         told = (
             Say(Audience.ACTOR, "unproven", {"reason": reason}),

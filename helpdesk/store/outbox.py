@@ -161,12 +161,14 @@ def next_due(connection: sa.Connection, relay: str) -> datetime | None:
     ).scalar()
 
 
-def automatic_since(connection: sa.Connection, tenant: str, written: str, now: datetime) -> tuple[int, int]:
-    """How many automatic mails were decided for an address within a day and within an hour."""
+def automatic_since(connection: sa.Connection, tenant: str, written: str, now: datetime) -> tuple[int, int, int]:
+    """How many automatic mails were decided for an address within a day, within an hour, and to warn an agent."""
+    recent = outbox.c.created_at > now - timedelta(hours=1)
     row = connection.execute(
         sa.select(
             sa.func.count(),
-            sa.func.coalesce(sa.func.sum(sa.case((outbox.c.created_at > now - timedelta(hours=1), 1), else_=0)), 0),
+            sa.func.coalesce(sa.func.sum(sa.case((recent, 1), else_=0)), 0),
+            sa.func.coalesce(sa.func.sum(sa.case((sa.and_(recent, outbox.c.block == "unproven"), 1), else_=0)), 0),
         ).where(
             outbox.c.tenant == tenant,
             outbox.c.folded == fold(written),
@@ -174,7 +176,7 @@ def automatic_since(connection: sa.Connection, tenant: str, written: str, now: d
             outbox.c.created_at > now - timedelta(days=1),
         )
     ).one()
-    return int(row[0]), int(row[1])
+    return int(row[0]), int(row[1]), int(row[2])
 
 
 @dataclass(frozen=True, slots=True)

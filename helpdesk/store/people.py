@@ -57,7 +57,7 @@ def by_id(connection: sa.Connection, person_id: int) -> Person:
     return _person(row, written or "")
 
 
-def _person(row: sa.Row[Any], written: str) -> Person:
+def _person(row: Any, written: str) -> Person:
     found = row._mapping
     group = None
     if found["organisation_id"] is not None:

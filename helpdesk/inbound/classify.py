@@ -1,0 +1,234 @@
+"""What kind of mail it is, told from headers and structure, never from the words of its body (RFC 3834, 3464, 8098)."""
+
+from __future__ import annotations
+
+import re
+
+from helpdesk.domain.mail import Mailbox
+from helpdesk.domain.reading import Kind
+from helpdesk.inbound import mime
+from helpdesk.inbound.header import Fields, first, line
+
+#: How mail programs begin the subject of an automatic reply; enough alone.
+_AUTOMATIC_REPLY = (
+    "automatic reply",
+    "auto reply",
+    "auto-reply",
+    "autoreply",
+    "automatische antwort",
+    "automatisch antwoord",
+    "automatisches antwort",
+    "automatisk svar",
+    "automatiskt svar",
+    "autosvar",
+    "automaattinen vastaus",
+    "automatyczna odpowiedź",
+    "automatická odpověď",
+    "automatická odpoveď",
+    "automatikus válasz",
+    "otomatik yanıt",
+    "răspuns automat",
+    "réponse automatique",
+    "respuesta automática",
+    "resposta automática",
+    "risposta automatica",
+    "автоответ",
+    "автоматический ответ",
+    "автоматична відповідь",
+    "自動応答",
+    "自動返信",
+    "自动答复",
+    "自动回复",
+    "自動回覆",
+    "자동 회신",
+    "out of office autoreply",
+    "out of office:",
+    "out of office reply",
+    "abwesenheitsnotiz",
+    "abwesenheitsmeldung",
+    "abwesenheitsassistent",
+    "automatische abwesenheit",
+)
+
+#: Words of absence that people use too: they count only in a mail that a machine has marked.
+_ABSENCE = (
+    "out of office",
+    "out of the office",
+    "on vacation",
+    "on holiday",
+    "on leave",
+    "away from",
+    "vacation",
+    "abwesen",
+    "nicht im büro",
+    "urlaub",
+    "absence",
+    "absent",
+    "en congé",
+    "en vacances",
+    "ausente",
+    "fuera de la oficina",
+    "vacaciones",
+    "fuori sede",
+    "fuori ufficio",
+    "assenza",
+    "afwezig",
+    "vakantie",
+    "frånvaro",
+    "semester",
+    "ferie",
+    "fravær",
+    "poissa",
+    "nieobecn",
+    "urlop",
+    "nepřítomn",
+    "dovolen",
+    "отсутств",
+    "отпуск",
+    "不在",
+    "休假",
+)
+
+_BOUNCE_SUBJECT = re.compile(
+    r"undeliver|delivery (?:status|failure|has failed|problem)|delivery notification|returned mail|mail delivery failed"
+    r"|failure notice|could not be delivered|non remis|unzustellbar|zustellung|nicht zugestellt|no se puede entregar"
+    r"|mancato recapito|onbestelbaar|mail system error|message not delivered|rejected"
+)
+_DELAY_SUBJECT = re.compile(r"delayed|delay |warning: could not send|still being retried|verzögert|en attente|retardé")
+_MACHINE_HEADERS = (
+    "x-autoreply",
+    "x-autorespond",
+    "x-autoresponder",
+    "x-auto-responder",
+    "x-autoreply-from",
+    "x-mail-autoreply",
+    "x-autoreply-domain",
+    "x-auto-reply",
+    "x-vacation",
+)
+_LIST_HEADERS = (
+    "list-id",
+    "list-post",
+    "list-unsubscribe",
+    "list-help",
+    "list-owner",
+    "list-archive",
+    "list-subscribe",
+)
+
+
+def kind(data: bytes, tree: mime.Tree, return_path: str | None, sender: Mailbox | None) -> tuple[Kind, str]:
+    """The kind of a mail and why, in a few words for people; ``return_path`` is "" for the null reverse path."""
+    fields = tree.parts[0].fields
+    subject = line(first(fields, "subject")).lower()
+    return (
+        _report(data, tree)
+        or _mailer_daemon(tree, return_path, sender, subject)
+        or _says_automatic(fields, subject)
+        or _bulk(fields)
+        or _hints(fields, return_path)
+        or (Kind.HUMAN, "no sign of a machine")
+    )
+
+
+def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
+    """Delivery status (RFC 3464), read receipt (RFC 8098) or complaint (RFC 5965), told from the parts."""
+    for number, part in enumerate(tree.parts[:20]):
+        if part.type in ("message/delivery-status", "message/global-delivery-status"):
+            if number and tree.parts[part.parent].type != "multipart/report":
+                continue
+            return _delivery_status(data[part.start : min(part.end, part.start + 64 * 1024)])
+        if part.type in ("message/disposition-notification", "message/global-disposition-notification"):
+            return Kind.RECEIPT, "is a read receipt"
+        if part.type == "message/feedback-report":
+            return Kind.BULK, "is a complaint report of a mail provider"
+    root = tree.parts[0]
+    report = root.params.get("report-type", "").lower() if root.type == "multipart/report" else ""
+    if report == "disposition-notification":
+        return Kind.RECEIPT, "is a read receipt"
+    if report == "delivery-status":
+        return Kind.BOUNCE, "is a delivery status report"
+    return None
+
+
+def _delivery_status(body: bytes) -> tuple[Kind, str]:
+    """Judged by the worst Action of all recipients."""
+    actions = set()
+    for text in body.decode("latin-1").split("\n"):
+        name, _, value = text.partition(":")
+        if name.strip().lower() == "action":
+            actions.add(value.strip().lower().partition(" ")[0])
+    if "failed" in actions or not actions:
+        return Kind.BOUNCE, "is a delivery status report: failed"
+    if "delayed" in actions:
+        return Kind.DELAYED, "is a delivery status report: delayed"
+    return Kind.RECEIPT, f"is a delivery status report: {', '.join(sorted(actions))[:60]}"
+
+
+def _mailer_daemon(
+    tree: mime.Tree, return_path: str | None, sender: Mailbox | None, subject: str
+) -> tuple[Kind, str] | None:
+    """Bounces in no standard form: by the mail system and looking like one; the name alone is not enough."""
+    fields = tree.parts[0].fields
+    if "x-failed-recipients" in fields:
+        return Kind.BOUNCE, "names failed recipients"
+    raw = first(fields, "from").lower()
+    local = sender.address.partition("@")[0].lower() if sender else ""
+    daemon = local in ("mailer-daemon", "postmaster", "mailerdaemon", "mail-daemon") or "mailer-daemon" in raw
+    if not daemon:
+        return None
+    if _DELAY_SUBJECT.search(subject):
+        return Kind.DELAYED, "is by the mail system and says delayed"
+    returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
+    if return_path == "" or returned or _BOUNCE_SUBJECT.search(subject):
+        return Kind.BOUNCE, "is by the mail system and looks like a bounce"
+    return None
+
+
+def _says_automatic(fields: Fields, subject: str) -> tuple[Kind, str] | None:
+    automatic = subject.startswith(_AUTOMATIC_REPLY)
+    why = _machine_header(fields)
+    if automatic:
+        return Kind.OUT_OF_OFFICE, why or "has the subject of an automatic reply"
+    if not why:
+        return None
+    return (Kind.OUT_OF_OFFICE if any(word in subject for word in _ABSENCE) else Kind.AUTO_REPLY), why
+
+
+def _machine_header(fields: Fields) -> str:
+    """The header by which a machine says that it is one, "" where none does."""
+    submitted = first(fields, "auto-submitted").partition(";")[0].partition("(")[0].strip().lower()
+    if submitted and submitted != "no":
+        return f"says Auto-Submitted: {line(submitted, 60)}"
+    for name in _MACHINE_HEADERS:
+        if name in fields and first(fields, name).strip().lower() not in ("no", "false", "0"):
+            return f"has {name.title()}"
+    for name in ("precedence", "x-precedence"):
+        if first(fields, name).strip().lower().replace("-", "_") in ("auto_reply", "autoreply"):
+            return f"says {name.title()}: auto_reply"
+    if first(fields, "x-autogenerated").strip().lower() == "reply":
+        return "says X-Autogenerated: reply"
+    if "autoresponder" in (value.strip().lower() for value in fields.get("delivered-to", ())):
+        return "says Delivered-To: Autoresponder"
+    return ""
+
+
+def _bulk(fields: Fields) -> tuple[Kind, str] | None:
+    for name in _LIST_HEADERS:
+        if name in fields:
+            return Kind.BULK, f"has {name.title()}"
+    for name in ("precedence", "x-precedence"):
+        said = first(fields, name).strip().lower()
+        if said in ("bulk", "junk", "list"):
+            return Kind.BULK, f"says {name.title()}: {said}"
+    return None
+
+
+def _hints(fields: Fields, return_path: str | None) -> tuple[Kind, str] | None:
+    """What only machines set, though it says something else."""
+    suppress = {word.strip().lower() for word in first(fields, "x-auto-response-suppress").split(",")}
+    if suppress & {"all", "autoreply", "oof"}:
+        return Kind.AUTO_REPLY, "asks for no automatic reply (X-Auto-Response-Suppress)"
+    if return_path == "":
+        return Kind.AUTO_REPLY, "has an empty return path"
+    return None

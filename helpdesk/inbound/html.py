@@ -1,0 +1,307 @@
+"""HTML of a mail into the text that a person would read: links, lists and quotes kept, the rest of the form dropped.
+
+selectolax needs minutes for a megabyte of nested containers, so one linear pass counts them first; a mail nested too
+deep is stripped of its tags without a parser, and loses nothing but form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html import unescape
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+MAX_DEPTH = 500
+MAX_HTML = 1024 * 1024
+MAX_TEXT = 512 * 1024
+_MAX_ATTRIBUTES = 3000
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
+#: Elements that never nest in each other's open tag (void, or closed by the next of their kind).
+_FLAT = _names(
+    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot option"
+    " colgroup html body head"
+)
+_SKIPPED = _names("style script head title template noscript object svg math select")
+_BLOCKS = _names(
+    "address article aside blockquote center dd details div dl dt fieldset figure footer form header li main nav ol"
+    " section table tbody tfoot thead tr ul"
+)
+_SPACED = _names("p h1 h2 h3 h4 h5 h6 pre")
+_QUOTE_CLASSES = _names("gmail_quote gmail_quote_container yahoo_quoted protonmail_quote")
+_HIDDEN = re.compile(r"display\s*+:\s*+none|mso-hide\s*+:\s*+all", re.I)
+
+
+def to_text(html: str) -> str:
+    """The text of an HTML document, quoted blocks as lines that begin with ``> ``. Linear, never raises."""
+    if len(html) > MAX_HTML // 4:
+        html = _DATA_URL.sub("data:", html)[:MAX_HTML]
+    if too_deep(html) or _too_many_attributes(html):
+        return _stripped(html)
+    body = LexborHTMLParser(html).body
+    if body is None:
+        return _stripped(html)
+    page = _Page()
+    _walk(body, page)
+    return page.text()
+
+
+def too_deep(html: str) -> bool:
+    """True where more than MAX_DEPTH containers may be open at once."""
+    open_tags: Counter[str] = Counter()
+    depth = 0
+    for match in _TAG.finditer(html):
+        name = match[2].lower()
+        if name in _FLAT:
+            continue
+        if not match[1]:
+            open_tags[name] += 1
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+        elif open_tags[name]:
+            open_tags[name] -= 1
+            depth -= 1
+    return False
+
+
+_DATA_URL = re.compile(r"data:[a-z]+/[^\"'<>\s)]*+", re.I)
+_LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}+")
+_BETWEEN_ATTRIBUTES = re.compile(r"[\s\"'/]+")
+
+
+def _too_many_attributes(html: str) -> bool:
+    """True where one tag may have so many attributes that comparing each with each takes seconds."""
+    return any(len(_BETWEEN_ATTRIBUTES.findall(match[0])) > _MAX_ATTRIBUTES for match in _LONG_TAG.finditer(html))
+
+
+class _Page:
+    """Collects text into lines, as a browser would lay them out."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.words: list[str] = []
+        self.size = 0
+        self.quotes = 0
+        self.preformatted = 0
+        self.bullet = ""
+
+    def write(self, text: str) -> None:
+        """Add running text; white space collapses unless it is preformatted."""
+        if self.preformatted:
+            first, *more = text.replace("\r\n", "\n").split("\n")
+            self.words.append(first)
+            for line in more:
+                self.end_line(force=True)
+                self.words.append(line)
+            return
+        shown = " ".join(text.split())
+        if not shown:
+            if text and self.words:
+                self.words.append(" ")
+            return
+        self.words.append((" " if text[0].isspace() else "") + shown + (" " if text[-1].isspace() else ""))
+
+    def end_line(self, force: bool = False) -> None:
+        """End the line; an empty one is only written where ``force`` asks for it."""
+        line = "".join(self.words)
+        line = line.rstrip() if self.preformatted else _SPACES.sub(" ", line).strip()
+        self.words = []
+        if line or force:
+            self.lines.append("> " * min(self.quotes, 10) + self.bullet + line)
+            self.size += len(self.lines[-1]) + 1
+            self.bullet = ""
+
+    def gap(self) -> None:
+        """End the line and leave an empty one, never two."""
+        self.end_line()
+        if self.lines and self.lines[-1].strip("> "):
+            self.lines.append(("> " * min(self.quotes, 10)).rstrip())
+
+    def end_quote(self) -> None:
+        """Leave one level of quoting; empty quoted lines at its end are dropped."""
+        self.end_line()
+        while self.lines and self.lines[-1].startswith(">") and not self.lines[-1].strip("> "):
+            self.lines.pop()
+        self.quotes -= 1
+        self.gap()
+
+    def text(self) -> str:
+        self.end_line()
+        return _tidy(self.lines)
+
+
+_SPACES = re.compile(r"[ \t\n\r\f\xa0]+")
+
+
+def _tidy(lines: list[str]) -> str:
+    """At most one empty line in a row, none at the ends."""
+    out: list[str] = []
+    for line in lines:
+        line = line.rstrip()
+        if line or (out and out[-1]):
+            out.append(line)
+    return "\n".join(out).strip("\n")
+
+
+def _walk(body: LexborNode, page: _Page) -> None:
+    """Visit every node without recursion: enter, then children, then leave."""
+    node: LexborNode | None = body
+    entered: list[tuple[LexborNode, bool]] = []
+    rest_is_quote = False
+    while node is not None and page.size < MAX_TEXT:
+        descend = _enter(node, page)
+        if descend and _attribute(node, "id").endswith("divRplyFwdMsg") and not rest_is_quote:
+            # Outlook's header block: it and all that follows is the mail that is answered.
+            rest_is_quote = True
+            page.end_line()
+            page.quotes += 1
+        child = node.child if descend else None
+        if child is not None:
+            entered.append((node, _is_quote(node)))
+            node = child
+            continue
+        if descend:
+            _leave(node, page, _is_quote(node))
+        while node.next is None:
+            if not entered:
+                return
+            node, quoted = entered.pop()
+            _leave(node, page, quoted)
+            if not entered:
+                return
+        node = node.next
+
+
+def _attribute(node: LexborNode, name: str) -> str:
+    if node.tag in ("-text", "-comment"):
+        return ""
+    return node.attributes.get(name) or ""
+
+
+def _is_quote(node: LexborNode) -> bool:
+    if node.tag == "blockquote":
+        # Inside a quoting container the blockquote is the quote; indentation alone is quoted too: the text stays.
+        return True
+    classes = _attribute(node, "class")
+    return bool(classes) and not _QUOTE_CLASSES.isdisjoint(classes.split()) and not _holds_blockquote(node)
+
+
+def _holds_blockquote(node: LexborNode) -> bool:
+    """Gmail's container holds the attribution and a blockquote: then the blockquote alone is the quote."""
+    child = node.child
+    for _ in range(20):
+        if child is None:
+            return False
+        if child.tag == "blockquote":
+            return True
+        child = child.next
+    return False
+
+
+def _enter(node: LexborNode, page: _Page) -> bool:
+    """Write what an element begins with; False where its children are not for reading."""
+    tag = node.tag or ""
+    if tag == "-text":
+        page.write(node.text_content or "")
+        return False
+    if tag.startswith("-") or tag in _SKIPPED:
+        return False
+    if tag == "br":
+        page.end_line(force=True)
+        return False
+    if _HIDDEN.search(_attribute(node, "style")):
+        return False
+    if tag in _SPACED:
+        page.gap()
+    elif tag in _BLOCKS or tag == "hr":
+        page.end_line()
+    elif tag in ("td", "th"):
+        page.write(" ")
+    elif tag == "img":
+        page.write(_alternative(node))
+    if tag == "li":
+        page.bullet = "- "
+    elif tag == "pre":
+        page.preformatted += 1
+    if _is_quote(node):
+        page.gap()
+        page.quotes += 1
+    return True
+
+
+def _leave(node: LexborNode, page: _Page, quoted: bool) -> None:
+    tag = node.tag or ""
+    if quoted:
+        page.end_quote()
+    if tag in _SPACED:
+        page.gap()
+        if tag == "pre":
+            page.preformatted -= 1
+    elif tag in _BLOCKS:
+        page.end_line()
+    elif tag == "a":
+        page.write(_target(node))
+
+
+def _target(node: LexborNode) -> str:
+    """`` <url>`` behind a link whose text is not the address itself."""
+    url = _attribute(node, "href").strip()
+    if not url.lower().startswith(("http:", "https:", "mailto:", "ftp:", "tel:")):
+        return ""
+    shown = "".join((node.text(deep=True) or "").split())
+    bare = url.partition(":")[2].strip("/")
+    if not shown or shown.rstrip("/") in (url.rstrip("/"), bare, bare.removeprefix("www.")):
+        return ""
+    return f" <{url[:2000]}>"
+
+
+def _alternative(node: LexborNode) -> str:
+    """What an image shows in words: emoji and logos have it, tracking pixels do not."""
+    return _attribute(node, "alt")[:200]
+
+
+def _stripped(html: str) -> str:
+    """Everything outside tags, without a parser: for documents nested too deep to be parsed in time."""
+    out: list[str] = []
+    position = 0
+    unclosed: set[str] = set()
+    while True:
+        opening = html.find("<", position)
+        if opening < 0:
+            out.append(html[position:])
+            break
+        out.append(html[position:opening])
+        position = _behind(html, opening, unclosed)
+        if position == opening + 1:
+            out.append("<")
+        elif html[opening + 1 : opening + 4].lower() in ("br>", "br/", "br ", "div", "/p>", "/tr", "/li", "p>"):
+            out.append("\n")
+    lines = [_SPACES.sub(" ", line).strip() for line in unescape("".join(out)).split("\n")]
+    return _tidy(lines)
+
+
+def _behind(html: str, opening: int, unclosed: set[str]) -> int:
+    """The position behind the markup that begins at ``opening``; a search that failed once is not made again."""
+    head = html[opening : opening + 7].lower()
+    for begin, end in (("<!--", "-->"), ("<style", "</style"), ("<script", "</script")):
+        if head.startswith(begin) and end not in unclosed:
+            found = html.find(end, opening)
+            if found < 0:
+                found = html.find(end.upper(), opening)
+            if found >= 0:
+                return found + len(end)
+            unclosed.add(end)
+    if ">" in unclosed or not html[opening + 1 : opening + 2].strip():
+        return opening + 1
+    found = html.find(">", opening)
+    if found < 0:
+        unclosed.add(">")
+        return opening + 1
+    return found + 1
