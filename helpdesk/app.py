@@ -220,14 +220,14 @@ class Daemon:
         self._due_wake = threading.Event()
         self._relay_wakes: list[threading.Event] = []
         limits = app.settings.main.limits
-        borders = app.settings.main.border.servers
+        border = app.settings.main.border
         slow = float(limits.reading_seconds)
         self._lanes = [
             Lane(
                 self.world,
                 app.engine,
                 self.writer,
-                Reader(borders, seconds),
+                Reader(border.servers, seconds, peers=border.peers),
                 app.now,
                 retries=retries,
                 wake=wake,

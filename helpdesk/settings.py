@@ -173,9 +173,13 @@ class Relay(Secret):
 
 
 class Border(Section):
-    """Servers whose Authentication-Results are believed when theirs is the topmost (RFC 8601 section 5)."""
+    """Servers whose Authentication-Results are believed when theirs is the topmost (RFC 8601 section 5).
+
+    ``peers`` are the addresses that they connect from: on an SMTP listener nobody else's word counts.
+    """
 
     servers: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ("127.0.0.1", "::1")
 
 
 class Limits(Section):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pebble import ProcessExpired, ProcessPool
 
-from helpdesk.domain.mail import RawMail
+from helpdesk.domain.mail import Door, RawMail
 from helpdesk.domain.reading import Reading
 from helpdesk.inbound import scan
 from helpdesk.inbound.read import Read
@@ -44,7 +44,9 @@ class Reader:
         timeout_seconds: float = 20.0,
         read: Read = read_mail,
         memory_bytes: int = MAX_MEMORY_BYTES,
+        peers: tuple[str, ...] = ("127.0.0.1", "::1"),
     ) -> None:
+        self.peers = peers
         self.borders, self.timeout_seconds, self.read, self.memory_bytes = borders, timeout_seconds, read, memory_bytes
         self.pool = self._new_pool()
 
@@ -75,9 +77,18 @@ class Reader:
         if cause:
             return Unreadable(cause, final=True)
         future: Future[Reading] = self.pool.schedule(
-            self.read, args=(raw, dict(parents), self.borders), timeout=self.timeout_seconds
+            self.read, args=(raw, dict(parents), self._believed(raw)), timeout=self.timeout_seconds
         )
         return future
+
+    def _believed(self, raw: RawMail) -> tuple[str, ...]:
+        """The borders whose word counts for this mail: on an open port, only if it came from a border's own address.
+
+        Anybody may connect there and write a border's name into a header. A mailbox, or a pipe, lies behind its border.
+        """
+        if raw.door in (Door.SMTP, Door.LMTP) and raw.envelope.peer not in self.peers:
+            return ()
+        return self.borders
 
     def _finish(self, answer: Future[Reading]) -> Reading | Unreadable:
         try:

@@ -1,0 +1,93 @@
+"""Only the topmost Authentication-Results of a border server counts, and only what is aligned with From."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpdesk.domain.mail import Envelope, Mailbox
+from helpdesk.domain.proof import Proof
+from helpdesk.inbound.authenticate import aligned, judge
+
+SENDER = Mailbox("agent@corp.example")
+ENVELOPE = Envelope("agent@corp.example", ("support@acme.example",))
+
+RESULTS = [
+    ("mx.us.example; dmarc=pass header.from=corp.example", Proof.BORDER),
+    ("MX.us.example 1; dmarc=pass (p=none) header.from=CORP.example", Proof.BORDER),
+    ("mx.us.example; dmarc = pass header.from = corp.example", Proof.BORDER),
+    ("mx.us.example; dkim=pass header.d=mail.corp.example", Proof.BORDER),
+    ("mx.us.example; dkim=pass header.i=@corp.example header.s=x header.b=abc=", Proof.BORDER),
+    ("mx.us.example; spf=pass smtp.mailfrom=agent@corp.example", Proof.BORDER),
+    ("mx.us.example; spf=pass smtp.mailfrom=corp.example; dkim=fail header.d=corp.example", Proof.BORDER),
+    ("mx.us.example; dkim=pass header.d=other.example; dkim=pass header.d=corp.example", Proof.BORDER),
+    ("mx.us.example; dmarc=fail header.from=corp.example; dkim=pass header.d=corp.example", Proof.FAILED),
+    ("mx.us.example; dmarc=fail header.from=corp.example; dmarc=pass header.from=corp.example", Proof.FAILED),
+    ("mx.us.example; spf=fail smtp.mailfrom=agent@corp.example; dkim=none", Proof.FAILED),
+    ("mx.us.example; spf=softfail smtp.mailfrom=corp.example", Proof.FAILED),
+    ("mx.us.example; dmarc=pass header.from=evil.example", Proof.NONE),
+    ("mx.us.example; dmarc=pass", Proof.NONE),
+    ("mx.us.example; dkim=pass header.d=evil.example header.i=@corp.example", Proof.NONE),
+    ("mx.us.example; dkim=pass header.d=example", Proof.NONE),
+    ("mx.us.example; spf=pass smtp.mailfrom=agent@evil.example", Proof.NONE),
+    ('mx.us.example; spf=pass smtp.mailfrom="agent@corp.example"@evil.example', Proof.NONE),
+    ('mx.us.example; spf=pass smtp.mailfrom="a; dmarc=pass header.from=corp.example"@evil.example', Proof.NONE),
+    ("mx.us.example; spf=pass smtp.mailfrom=", Proof.NONE),
+    ("mx.us.example; (dmarc=pass header.from=corp.example)", Proof.NONE),
+    ("mx.us.example; ((x) dmarc=pass header.from=corp.example", Proof.NONE),
+    ("mx.us.example; reason=dmarc=pass header.from=corp.example", Proof.NONE),
+    ("mx.us.example; none", Proof.NONE),
+    ("mx.us.example; dmarc=none header.from=corp.example; spf=temperror smtp.mailfrom=corp.example", Proof.NONE),
+    ("other.example; dmarc=pass header.from=corp.example", Proof.NONE),
+    ("mx.us.example.evil.example; dmarc=pass header.from=corp.example", Proof.NONE),
+    ("(mx.us.example) other.example; dmarc=pass header.from=corp.example", Proof.NONE),
+    ("dmarc=pass header.from=corp.example", Proof.NONE),
+    ("", Proof.NONE),
+    (";;;;", Proof.NONE),
+    ("(" * 5000, Proof.NONE),
+    ('"' * 5001, Proof.NONE),
+]
+
+
+@pytest.mark.parametrize(("value", "proof"), RESULTS, ids=lambda value: str(value)[:70])
+def test_judges_results_of_the_border(value: str, proof: Proof) -> None:
+    judged, why = judge({"authentication-results": [value]}, ENVELOPE, SENDER, "", ("mx.us.example",))
+
+    assert judged is proof
+    assert why
+
+
+def test_only_the_topmost_result_counts() -> None:
+    good = "mx.us.example; dmarc=pass header.from=corp.example"
+    fields = {"authentication-results": ["other.example; none", good]}
+
+    assert judge(fields, ENVELOPE, SENDER, "", ("mx.us.example",))[0] is Proof.NONE
+
+
+def test_without_border_nothing_is_believed() -> None:
+    fields = {"authentication-results": ["mx.us.example; dmarc=pass header.from=corp.example"]}
+
+    assert judge(fields, ENVELOPE, SENDER, "", ())[0] is Proof.NONE
+
+
+def test_a_login_counts_for_its_own_address_only() -> None:
+    login = Envelope("x@corp.example", (), user="AGENT@corp.example")
+
+    assert judge({}, login, SENDER, "", ())[0] is Proof.AUTH
+    assert judge({}, login, Mailbox("boss@corp.example"), "", ())[0] is Proof.FAILED
+    assert judge({}, login, None, "2 From headers", ()) == (Proof.AMBIGUOUS, "2 From headers")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("corp.example", "CORP.example.", True),
+        ("mail.corp.co.uk", "corp.co.uk", True),
+        ("a.co.uk", "b.co.uk", False),
+        ("co.uk", "a.co.uk", False),
+        ("notcorp.example", "corp.example", False),
+        ("", "", False),
+        ("corp\uff0ecom", "corp.com", False),
+    ],
+)
+def test_alignment_is_by_organisation(one: str, other: str, same: bool) -> None:
+    assert aligned(one, other) is same

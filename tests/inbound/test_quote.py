@@ -1,0 +1,106 @@
+"""The writer's own words, as mail programs and languages mark what is not his; a command in a quote is never his."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpdesk.inbound.html import to_text
+from helpdesk.inbound.quote import divide, new_text
+
+OLD = "#close\nPlease turn it off and on again."
+MARKED = "> #close\n> Please turn it off and on again."
+BELOW = {
+    "Gmail": f"On Mon, Mar 2, 2026 at 10:00 AM Acme <support@acme.example> wrote:\n\n{MARKED}",
+    "Gmail folded": f"On Mon, Mar 2, 2026 at 10:00 AM Acme Support\n<support@acme.example> wrote:\n\n{MARKED}",
+    "Thunderbird": f"On 3/2/26 10:00, Acme wrote:\n{MARKED}",
+    "Thunderbird German": f"Am 02.03.26 um 10:00 schrieb Acme:\n{MARKED}",
+    "French": f"Le lun. 2 mars 2026 à 10:00, Acme <support@acme.example> a écrit :\n{MARKED}",
+    "Spanish": f"El lun, 2 mar 2026 a las 10:00, Acme (<support@acme.example>) escribió:\n{MARKED}",
+    "Italian": f"Il giorno lun 2 mar 2026 alle ore 10:00 Acme <support@acme.example> ha scritto:\n{MARKED}",
+    "Dutch": f"Op ma 2 mrt 2026 om 10:00 schreef Acme <support@acme.example>:\n{MARKED}",
+    "Swedish": f"Den mån 2 mars 2026 kl 10:00 skrev Acme <support@acme.example>:\n{MARKED}",
+    "Japanese": f"2026年3月2日(月) 10:00 Acme <support@acme.example>:\n{MARKED}",
+    "Japanese verb": f"2026/03/02 10:00、Acme さんは書きました:\n{MARKED}",
+    "Chinese": f"Acme <support@acme.example> 于2026年3月2日周一 10:00写道：\n{MARKED}",
+    "Russian": f"пн, 2 мар. 2026 г. в 10:00, Acme <support@acme.example> писал(а):\n{MARKED}",
+    "no attribution": MARKED,
+    "name only": f"Acme Support wrote:\n{MARKED}",
+    "not marked": f"On Mon, 2 Mar 2026 at 10:00, Acme <support@acme.example> wrote:\n\n{OLD}",
+    "Outlook": f"From: Acme <support@acme.example>\nSent: Monday, March 2\nTo: Bea\nSubject: Printer\n\n{OLD}",
+    "Outlook bold": f"*From:* Acme\n*Sent:* Monday\n*To:* Bea\n*Subject:* Printer\n\n{OLD}",
+    "Outlook separator": f"-----Original Message-----\nFrom: Acme\nSent: Monday\n\n{OLD}",
+    "Outlook German": f"-----Ursprüngliche Nachricht-----\nVon: Acme\nGesendet: Montag\n\n{OLD}",
+    "Outlook French": f"De : Acme\nEnvoyé : lundi\nÀ : Bea\nObjet : Imprimante\n\n{OLD}",
+    "Outlook Spanish": f"De: Acme\nEnviado: lunes\nPara: Bea\nAsunto: Impresora\n\n{OLD}",
+    "Outlook Italian": f"Da: Acme\nInviato: lunedì\nA: Bea\nOggetto: Stampante\n\n{OLD}",
+    "Outlook Dutch": f"Van: Acme\nVerzonden: maandag\nAan: Bea\nOnderwerp: Printer\n\n{OLD}",
+    "Outlook Japanese": f"差出人: Acme\n送信日時: 月曜日\n宛先: Bea\n件名: プリンター\n\n{OLD}",
+    "rule above": f"{'_' * 32}\nFrom: Acme\nDate: Monday\nTo: Bea\nSubject: Printer\n\n{OLD}",
+}
+
+
+@pytest.mark.parametrize("style", BELOW)
+def test_answer_above_the_quote(style: str) -> None:
+    assert divide(f"It works.\n\nBea\n\n{BELOW[style]}\n") == ("It works.\n\nBea", "It works.\n\nBea")
+
+
+@pytest.mark.parametrize("style", [style for style in BELOW if BELOW[style].endswith(MARKED)])
+def test_answer_below_and_between_the_quote(style: str) -> None:
+    text = f"{BELOW[style]}\n\nDone.\n\n> And then?\n\nNothing.\n"
+
+    assert divide(text) == ("Done.\n\nNothing.", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From: the first day it was slow.",
+        "From: Bea\nTo: nobody in particular",
+        "On Monday he wrote\nthat all is well.",
+        "On 3 March 2026 the customer wrote:\n\nIt is broken.",
+        "Run it like this:\n\nprog -- file\n--\nand wait",
+        "a | b\n--|--\n1 | 2",
+        "He said: never.\n\nShe wrote: always.",
+        "-----\nA title\n-----\nText",
+        "Original Message\nis what the button says",
+    ],
+)
+def test_prose_stays_whole(text: str) -> None:
+    assert new_text(text) == text
+
+
+def test_signature_ends_the_last_words_only() -> None:
+    assert new_text("Yes.\n-- \nBea\nGlobex\n\n> old") == "Yes."
+    assert new_text("Yes.\n-- \nBea\n\n> old\n\nAnd no.") == "Yes.\n--\nBea\n\nAnd no."
+
+
+def test_answers_written_into_an_unmarked_quote_of_ours_are_kept() -> None:
+    """Outlook marks nothing below its header block; what we sent is known, so the rest is the answer."""
+    ours = "\n".join(f"Question number {n}: what does the machine show at stage {n}?" for n in range(1, 9))
+    quoted = ours.replace("stage 4?", "stage 4?\nA red light.")
+    header = "From: Acme\nSent: Monday\nTo: Bea\nSubject: Questions\n\n"
+
+    assert divide(f"See below.\n\n{header}{quoted}", [ours]) == ("See below.\n\nA red light.", "See below.")
+    assert new_text(f"See below.\n\n{header}{quoted}", []) == "See below."
+    assert new_text(f"See below.\n\n{header}Something else altogether.\nA red light.", [ours]) == "See below."
+
+
+def test_nothing_new_is_nothing() -> None:
+    assert divide(BELOW["Gmail"]) == ("", "")
+    assert divide("") == ("", "")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div>It works.</div><div class="gmail_quote"><div>On Mon, Mar 2, 2026 at 10:00 AM Acme '
+        '&lt;support@acme.example&gt; wrote:<br></div><blockquote class="gmail_quote">#close</blockquote></div>',
+        '<p>It works.</p><div class="moz-cite-prefix">On 3/2/26 10:00, Acme wrote:<br></div>'
+        '<blockquote type="cite"><p>#close</p></blockquote>',
+        '<p>It works.</p><hr><div id="divRplyFwdMsg"><b>From:</b> Acme<br><b>Sent:</b> Monday<br></div><p>#close</p>',
+        "<div>It works.</div><div><b>From:</b> Acme<br><b>Sent:</b> Monday<br><b>To:</b> Bea<br></div><p>#close</p>",
+        '<p>It works.</p><div class="yahoo_quoted"><div>On Monday, 2 March 2026, Acme wrote:</div>#close</div>',
+    ],
+)
+def test_html_quotes_are_quotes_of_text(html: str) -> None:
+    assert divide(to_text(html)) == ("It works.", "It works.")
