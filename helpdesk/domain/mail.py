@@ -50,7 +50,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class RawMail:
-    """The bytes of one mail and what the door knows about it; ``received_at`` is our own time, UTC."""
+    """The bytes of one mail and what the door knows about it.
+
+    ``received_at`` is when it reached us or our mailbox (UTC), never the Date header.
+    """
 
     door: Door
     envelope: Envelope
