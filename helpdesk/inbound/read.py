@@ -114,6 +114,11 @@ def message_ids(fields: Fields, *names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(line(text, _MAX_ID) for text in found if text.isprintable()))[:_MAX_IDS]
 
 
+def ancestors(data: bytes) -> tuple[str, ...]:
+    """The ids in In-Reply-To and References of a raw mail, nearest ancestor first; total and cheap, for look-ups."""
+    return message_ids(mime.read_fields(data, 0)[0], "in-reply-to", "references")
+
+
 def _message_id(fields: Fields) -> str:
     text = first(fields, "message-id").strip()
     return text if len(text) <= _MAX_ID and _ID.fullmatch(text) and text.isascii() and text.isprintable() else ""

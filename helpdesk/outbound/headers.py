@@ -20,6 +20,8 @@ from helpdesk.domain.mail import Mailbox
 
 #: Longest line that we write where a line can be folded at all (RFC 5322 section 2.1.1 recommends 78).
 WIDTH = 76
+#: Of the text of an encoded word, so that the first of them fits beside the name of its field.
+ENCODED_WIDTH = 52
 LONGEST_SUBJECT = 500
 LONGEST_NAME = 100
 LONGEST_LABEL = 150
@@ -158,10 +160,10 @@ def parameter(name: str, value: str) -> list[str]:
 def encoded_words(text: str) -> list[str]:
     """The text as encoded words of at most 75 characters, never splitting a character (RFC 2047 sections 2 and 5)."""
     plain = sum(character.isascii() for character in text)
-    encode, limit = (_q, 60) if plain * 3 >= len(text) * 2 else (_b, 60)
+    encode = _q if plain * 3 >= len(text) * 2 else _b
     words, held = [], ""
     for character in text:
-        if held and len(encode(held + character)) > limit:
+        if held and len(encode(held + character)) > ENCODED_WIDTH:
             words.append(held)
             held = ""
         held += character
@@ -171,7 +173,7 @@ def encoded_words(text: str) -> list[str]:
 
 
 def _phrase(name: str) -> list[str]:
-    if name.isascii() and len(name) <= 60:
+    if name.isascii():
         if _PHRASE.fullmatch(name):
             return name.split(" ")
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')

@@ -141,6 +141,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         _COMMANDS,
         _NOTE_ADDRESS,
     ),
+    ("agent", "held_ticket"): (_WHO, _ORGANISATION, _FOUND, _PROOF, _WORDS, _ATTACHMENTS, _NOTE_ADDRESS),
     ("agent", "done"): (_LINES,),
     ("agent", "returned"): (_REASON, _LINES, _WORDS),
     ("agent", "note_added"): (_WHO, _WORDS),

@@ -19,18 +19,21 @@ from helpdesk.domain.decision import Audience, Decision, Say
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.reading import Reading
 from helpdesk.domain.sla import due_steps
+from helpdesk.inbound.read import ancestors
 from helpdesk.inbound.worker import Unreadable
 from helpdesk.pipeline import gather, letters, timers
 from helpdesk.pipeline.apply import Outcome, apply
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.rules.engine import decide
-from helpdesk.store import inputs, spool, tickets
+from helpdesk.store import inputs, outbox, spool, tickets
 from helpdesk.store.inputs import Input
 from helpdesk.store.spool import Spooled
 from helpdesk.store.tickets import TimerRow
 
 log = logging.getLogger(__name__)
 
+#: The texts of so many ancestors are given to the reader; a client quotes the nearest.
+PARENTS = 3
 #: A timer or change that could not be handled is looked at again after so many minutes.
 AGAIN_MINUTES = 5
 
@@ -45,8 +48,8 @@ class Considered:
 
 
 def parents_of(connection: sa.Connection, taken: Spooled) -> Mapping[str, str]:
-    """Texts that we sent and that this mail may quote, by Message-ID."""
-    return {}
+    """Texts that we sent and that this mail may quote, by Message-ID: those of its nearest ancestors."""
+    return outbox.texts(connection, taken.tenant, ancestors(taken.mail.data)[:PARENTS])
 
 
 def consider(

@@ -14,6 +14,7 @@ from helpdesk.commands import offered
 from helpdesk.domain import token
 from helpdesk.domain.contract import Contract, entitlement
 from helpdesk.domain.decision import Audience, Say, Value
+from helpdesk.domain.errors import PermanentFailure
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.mail import Mailbox
@@ -26,7 +27,7 @@ from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
 from helpdesk.pipeline.words import contract_kind, working_hours
 from helpdesk.pipeline.world import RunningDesk, World
-from helpdesk.store import outbox, people, tickets
+from helpdesk.store import inputs, outbox, people, tickets
 
 log = logging.getLogger(__name__)
 
@@ -183,12 +184,31 @@ def _write_one(
     mail_id = token.message_id(world.keys, host, ticket.id if ticket else 0, number, letter)
     thread = tickets.thread(connection, ticket.id, letter) if ticket else []
     for reader in readers:
-        data = _compose(connection, world, desk, occasion, audience, blocks, reader, mail_id, thread)
-        outbox.add(
-            connection, _letter(world, desk, occasion, audience, blocks, reader, mail_id, data, event_id), occasion.now
-        )
+        try:
+            data, text = _compose(connection, world, desk, occasion, audience, blocks, reader, mail_id, thread)
+        except PermanentFailure as problem:
+            _unwritable(connection, desk, occasion, reader, str(problem), human=human)
+            continue
+        queued = _letter(world, desk, occasion, audience, blocks, reader, mail_id, data, text, event_id)
+        outbox.add(connection, queued, occasion.now)
     if ticket is not None:
         tickets.note_message_id(connection, desk.facts.tenant, mail_id, ticket.id, event_id, letter)
+
+
+def _unwritable(
+    connection: sa.Connection, desk: RunningDesk, occasion: Occasion, reader: _Reader, reason: str, *, human: bool
+) -> None:
+    """An address that no mail can be written to is a failed delivery like any other; the others still get theirs."""
+    log.warning("a mail could not be written: %s", reason)
+    if occasion.ticket is not None:
+        data = {
+            "outcome": "failed",
+            "kind": "human" if human else "automatic",
+            "recipient": reader.address,
+            "reason": reason,
+            "at": occasion.now.isoformat(),
+        }
+        inputs.add(connection, desk.facts.tenant, Trigger.DELIVERY.value, occasion.ticket.id, data, occasion.now)
 
 
 def _letter(
@@ -200,6 +220,7 @@ def _letter(
     reader: _Reader,
     mail_id: str,
     data: bytes,
+    text: str,
     event_id: int | None,
 ) -> outbox.Letter:
     human = audience is Audience.CUSTOMER and occasion.relayed is not None
@@ -219,6 +240,7 @@ def _letter(
         recipient=reader.address,
         message_id=mail_id,
         data=data,
+        text=text,
         expires_at=occasion.now + life,
         not_before=occasion.now,
     )
@@ -234,7 +256,7 @@ def _compose(
     reader: _Reader,
     mail_id: str,
     thread: Sequence[str],
-) -> bytes:
+) -> tuple[bytes, str]:
     human = audience is Audience.CUSTOMER and occasion.relayed is not None
     ticket, facts = occasion.ticket, occasion.facts
     values = _values(connection, world, desk, occasion, audience, reader)
@@ -268,7 +290,7 @@ def _compose(
         language=reader.language,
         smtputf8=not reader.address.isascii(),
     )
-    return compose(draft)
+    return compose(draft), rendered.text
 
 
 def _usable(world: World, folder: str, said: Say, values: Mapping[str, object]) -> dict[str, object]:
@@ -295,8 +317,8 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
 
 def _frame(desk: RunningDesk, occasion: Occasion, audience: Audience, reader: _Reader) -> dict[str, object]:
     ticket = occasion.ticket
-    human = occasion.relayed is not None
-    shown = audience is not Audience.CUSTOMER or human or (ticket is not None and ticket.proven)
+    # Frozen: what the first mail could not repeat (unproven), no later mail of the thread repeats.
+    shown = audience is not Audience.CUSTOMER or (ticket is not None and ticket.proven)
     return {
         "name": reader.name,
         "desk": desk.facts.name,

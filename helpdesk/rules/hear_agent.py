@@ -77,6 +77,11 @@ def _heard(facts: Facts, orders: Orders) -> Verdict:
     assert facts.ticket is not None
     assert facts.agent is not None
     kept_inside = facts.purpose == "n" or any(word == "note" for word, _ in orders.commands)
+    if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.NOTE if kept_inside else CommandClass.REPLY):
+        return _returned(
+            "its reply address was changed on the way or belongs to another ticket. "
+            "Reply anew to a mail that I sent you about this ticket"
+        )
     for word, _ in orders.commands:
         if not allowed(facts.proof, Role.AGENT, facts.token, COMMANDS[word].CLASS):
             return _refused(f"#{word} needs more proof of who you are than your mail carries.")

@@ -21,7 +21,11 @@ def check(facts: Facts, options: Options) -> Verdict | None:
     found = entitlement(facts.requester_contracts(), facts.today, options.grace_days)
     if found.covered and found.contract:
         return Verdict((UseContract(found.contract.id), SetStatus(Status.OPEN)), found.why())
-    effects: tuple[Effect, ...] = (SetStatus(Status.HELD, Reason.CONTRACT), Say(Audience.MANAGER, "lapsed"))
+    effects: tuple[Effect, ...] = (
+        SetStatus(Status.HELD, Reason.CONTRACT),
+        Say(Audience.MANAGER, "lapsed"),
+        Say(Audience.AGENT, "held_ticket"),
+    )
     if facts.may_say(Audience.CUSTOMER):
         effects = (*effects, Say(Audience.CUSTOMER, "held_contract"))
     return Verdict(effects, f"held: {found.why()}", final=True)

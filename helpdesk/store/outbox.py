@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,6 +31,7 @@ class Letter:
     recipient: str
     message_id: str
     data: bytes
+    text: str
     expires_at: datetime
     not_before: datetime
 
@@ -71,6 +72,7 @@ def add(connection: sa.Connection, letter: Letter, now: datetime) -> int:
             folded=fold(letter.recipient),
             message_id=letter.message_id,
             data=letter.data,
+            text=letter.text,
             created_at=now,
             not_before=letter.not_before,
             expires_at=letter.expires_at,
@@ -177,6 +179,16 @@ def automatic_since(connection: sa.Connection, tenant: str, written: str, now: d
         )
     ).one()
     return int(row[0]), int(row[1]), int(row[2])
+
+
+def texts(connection: sa.Connection, tenant: str, ids: Sequence[str]) -> dict[str, str]:
+    """The texts of mails that we sent, by Message-ID."""
+    if not ids:
+        return {}
+    rows = connection.execute(
+        sa.select(outbox.c.message_id, outbox.c.text).where(outbox.c.tenant == tenant, outbox.c.message_id.in_(ids))
+    )
+    return {row.message_id: row.text for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ _PERSON = (
         person.c.zone,
         person.c.agent,
         membership.c.role,
+        membership.c.ends,
         organisation.c.id.label("organisation_id"),
         organisation.c.name.label("organisation"),
         organisation.c.manager,
@@ -32,6 +33,9 @@ _PERSON = (
     .outerjoin(organisation, organisation.c.id == membership.c.organisation_id)
 )
 
+#: Whoever went from one organisation to another belongs to the one that did not end, or ended last.
+_CURRENT_FIRST = (membership.c.ends.is_not(None), membership.c.ends.desc(), membership.c.id)
+
 
 def by_address(connection: sa.Connection, tenant: str, written: str, today: date) -> Person | None:
     """Who uses this address, believed from the address alone."""
@@ -39,15 +43,18 @@ def by_address(connection: sa.Connection, tenant: str, written: str, today: date
         _PERSON.add_columns(address.c.written)
         .join(address, address.c.person_id == person.c.id)
         .where(address.c.tenant == tenant, address.c.address == fold(written), address.c.ended_at.is_(None))
-        .where(sa.or_(membership.c.ends.is_(None), membership.c.ends >= today))
-        .order_by(membership.c.id)
+        .order_by(*_CURRENT_FIRST)
     ).first()
-    return _person(row, row.written) if row else None
+    if row is None:
+        return None
+    found = _person(row, row.written)
+    gone = row.ends is not None and row.ends < today
+    return replace(found, organisation=None, role="") if gone else found
 
 
 def by_id(connection: sa.Connection, person_id: int) -> Person:
     """A person whose id is in a row of ours."""
-    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(membership.c.id)).first()
+    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(*_CURRENT_FIRST)).first()
     assert row is not None
     written = connection.execute(
         sa.select(address.c.written)

@@ -348,6 +348,7 @@ outbox = sa.Table(
     sa.Column("folded", Clean, nullable=False),
     sa.Column("message_id", Clean, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("text", Clean, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("not_before", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
@@ -359,6 +360,7 @@ outbox = sa.Table(
     sa.Column("ended_at", Instant),
     sa.Index("ix_outbox_folded", "tenant", "folded", "created_at"),
     sa.Index("ix_outbox_ticket_id", "ticket_id"),
+    sa.Index("ix_outbox_message_id", "tenant", "message_id"),
 )
 sa.Index(
     "ix_outbox_waiting",

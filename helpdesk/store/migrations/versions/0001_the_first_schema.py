@@ -355,6 +355,7 @@ def upgrade() -> None:
         sa.Column("folded", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -370,6 +371,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index("ix_outbox_folded", ["tenant", "folded", "created_at"], unique=False)
+        batch_op.create_index("ix_outbox_message_id", ["tenant", "message_id"], unique=False)
         batch_op.create_index("ix_outbox_ticket_id", ["ticket_id"], unique=False)
         batch_op.create_index(
             "ix_outbox_waiting",
