@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -24,6 +22,7 @@ from helpdesk import __version__
 from helpdesk.cli import (
     account,
     check,
+    demo,
     entitlement,
     explain,
     import_,
@@ -31,6 +30,7 @@ from helpdesk.cli import (
     outbox,
     quarantine,
     rules,
+    say,
     serve,
     ticket,
 )
@@ -69,10 +69,10 @@ for _command in (
     quarantine.quarantine,
     account.account,
     rules.rules,
+    demo.demo,
+    say.say_,
 ):
     helpdesk.add_command(_command)
-if importlib.util.find_spec("helpdesk.cli.demo"):
-    helpdesk.add_command(importlib.import_module("helpdesk.cli.demo").demo)
 
 
 def main() -> NoReturn:
@@ -101,10 +101,6 @@ def run(arguments: Sequence[str]) -> int:
         return _said(f"{problem}; try again later", os.EX_TEMPFAIL)
     except PermanentFailure as problem:
         return _said(str(problem), os.EX_UNAVAILABLE)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not complain about it again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as problem:  # noqa: BLE001 (the outermost edge of the program)
         click.echo(several_lines(traceback.format_exc()), err=True)
         return _said(f"a fault of helpdesk itself: {type(problem).__name__}: {problem}", os.EX_SOFTWARE)

@@ -29,7 +29,7 @@ def outbox(folder: Path, everything: bool, as_json: bool) -> None:
         say("The outbox is empty.")
     else:
         show_table(
-            ("ID", "State", "To", "What", "Next try", "Tries", "Said by the relay"),
+            ("ID", "State", "To", "What", "Next try", "Said by the relay"),
             [
                 (
                     str(one.id),
@@ -37,10 +37,9 @@ def outbox(folder: Path, everything: bool, as_json: bool) -> None:
                     one.recipient,
                     one.block,
                     short_time(one.not_before, "UTC") if one.state == "waiting" else "",
-                    str(one.attempts),
                     one.last_error,
                 )
                 for one in found
             ],
-            folding={"To": 14, "What": 8, "Said by the relay": 12},
+            folding={"To": 20, "Said by the relay": 16},
         )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from helpdesk.settings import Settings
     from helpdesk.store.spool import SetAsideMail
 
-#: So much of a header is shown, in octets.
-SHOWN_HEADER = 20_000
+#: So much of a header and of a text is shown, in octets and characters; ``--raw`` gives all.
+SHOWN = 20_000
 
 
 @click.group()
@@ -123,8 +123,11 @@ def _envelope_sender(found: SetAsideMail) -> str:
 
 
 def _header(data: bytes) -> str:
-    head = data.replace(b"\r\n", b"\n").partition(b"\n\n")[0][:SHOWN_HEADER]
-    return head.decode("utf-8", "backslashreplace")
+    from helpdesk.inbound.mime import read_fields
+
+    _, body, _ = read_fields(data, 0)
+    head = data[: min(body, SHOWN)].replace(b"\r\n", b"\n").rstrip(b"\n")
+    return head.decode("utf-8", "backslashreplace") or "(no header)"
 
 
 def _text(settings: Settings, mail: RawMail) -> str:
@@ -136,4 +139,4 @@ def _text(settings: Settings, mail: RawMail) -> str:
         (answer,) = reader.read_all([(mail, {})])
     finally:
         reader.close()
-    return f"(the text cannot be shown: {answer.cause})" if isinstance(answer, Unreadable) else answer.text
+    return f"(the text cannot be shown: {answer.cause})" if isinstance(answer, Unreadable) else answer.text[:SHOWN]

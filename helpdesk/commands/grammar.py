@@ -1,17 +1,23 @@
 """Find the commands in an agent's mail: whole lines ``#word argument`` at the very top or the very end of his own text.
 
-Only text above the first quote is looked at (design, promise 5). Whatever looks like a command elsewhere, or is misspelt
-at the top, makes the mail come back instead of going out: a note must never reach a customer because of a typing error.
+Only text above the first quote is looked at (design, promise 5). Whatever looks like a command elsewhere, or like a
+misspelt one, makes the mail come back instead of going out: a note must never reach a customer because of a typing error.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
-_LINE = re.compile(r"#([A-Za-z]{2,20})(?:[ \t]+(\S.*))?[ \t]*$")
+#: A whole command line; a colon after the word and a non-breaking space from an HTML editor do no harm.
+_LINE = re.compile(r"#([A-Za-z]{2,20})(?:[\s:]+(\S.*)|:)?$")
+#: What somebody meant as one, whatever follows the word or stands for the sign.
+_ALMOST = re.compile(r"[#\uff03]([A-Za-z]{2,20})(?![A-Za-z])")
+#: Likeness from which a word is taken for a misspelt command in the middle or at the end of a text.
+_NEAR = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,19 @@ def parse(lead_text: str, new_text: str, known: Collection[str]) -> Orders:
     rest = lead[first : len(lead) - last]
     below = new_text.strip("\n").removeprefix(lead_text.strip("\n"))
     text = ("\n".join(rest) + below).strip("\n")
-    for line in text.split("\n"):
-        found = _LINE.match(line.strip())
-        if found and found[1].lower() in known:
-            return Orders((), new_text, _misplaced(found[1].lower()))
+    for line in text.splitlines():
+        found = _ALMOST.match(_bare(line))
+        word = found[1].lower() if found else ""
+        if word in known:
+            return Orders((), new_text, _misplaced(word))
+        if word and difflib.get_close_matches(word, known, 1, _NEAR):
+            return Orders((), new_text, _unknown(word, known))
     return Orders(commands, text)
+
+
+def _bare(line: str) -> str:
+    """A line without outer space and without signs that nobody sees."""
+    return "".join(sign for sign in line if unicodedata.category(sign) != "Cf").strip()
 
 
 def _block(lines: list[str], known: Collection[str], *, strict: bool) -> tuple[list[tuple[str, str]] | str, int]:
@@ -47,9 +61,10 @@ def _block(lines: list[str], known: Collection[str], *, strict: bool) -> tuple[l
     commands: list[tuple[str, str]] = []
     taken = 0
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        bare = _bare(line)
+        if not bare:
             continue
-        found = _LINE.match(line.strip())
+        found = _LINE.match(bare)
         if not found:
             break
         word = found[1].lower()
@@ -65,11 +80,11 @@ def _block(lines: list[str], known: Collection[str], *, strict: bool) -> tuple[l
 def _unknown(word: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(word, known, 1)
     meant = f" Did you mean #{near[0]}?" if near else ""
-    return f"I do not know the command #{word}.{meant} To send that line as text, put a space or a word before it."
+    return f"I do not know the command #{word}.{meant} To send that line as text, put a word before it."
 
 
 def _misplaced(word: str) -> str:
     return (
-        f"#{word} stands in the middle of your text or below a quote, where I do not carry commands out. "
-        "Put commands on the first lines of your mail, above everything else."
+        f"#{word} stands in the middle of your text or below a quote, where I do not carry commands out, or it is "
+        "not a whole word. Put commands on the first lines of your mail, above everything else."
     )

@@ -362,7 +362,7 @@ def _values(
         "organisation": writer.organisation.name if writer and writer.organisation else "",
         "due": due,
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
-        "words": Words(occasion.words),
+        "words": Words(occasion.words or (tickets.last_words(connection, ticket.id) if ticket else "")),
         "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)

@@ -252,6 +252,18 @@ def history(connection: sa.Connection, ticket_id: int) -> list[Event]:
     ]
 
 
+def last_words(connection: sa.Connection, ticket_id: int) -> str:
+    """What the customer wrote last."""
+    return (
+        connection.execute(
+            sa.select(event.c.text)
+            .where(event.c.ticket_id == ticket_id, event.c.kind == EventKind.CUSTOMER_ENTRY.value)
+            .order_by(event.c.id.desc())
+        ).scalar()
+        or ""
+    )
+
+
 def happened(connection: sa.Connection, ticket_id: int) -> list[Happened]:
     """The events that promises are measured by, in order of their time."""
     kinds = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)
