@@ -92,7 +92,10 @@ class Secret(Section):
             except OSError as problem:
                 raise ConfigError(str(self.password_file), "password_file", problem.strerror or "unreadable") from None
         if self.password_command:
-            done = subprocess.run(self.password_command, capture_output=True, text=True, timeout=30, check=False)
+            try:
+                done = subprocess.run(self.password_command, capture_output=True, text=True, timeout=30, check=False)
+            except (OSError, subprocess.TimeoutExpired) as problem:
+                raise ConfigError(self.password_command[0], "password_command", f"gives nothing: {problem}") from None
             if done.returncode:
                 raise ConfigError(self.password_command[0], "password_command", f"ended with {done.returncode}")
             return done.stdout.strip()

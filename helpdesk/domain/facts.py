@@ -123,6 +123,7 @@ class Facts:
     """One input and what is known about it at ``now`` (UTC); ``today`` is the desk's local date of receipt.
 
     ``sender`` is whom From names, believed only as far as ``proof`` goes; ``agent`` is set where he is one of ours.
+    ``employer`` is the organisation that a proven newcomer's domain tells.
     ``ticket`` is the ticket the input belongs to, once a rule joined or opened one; ``opened`` says that it is new.
     ``contracts`` are those of the requester's organisation and of the ``organisations`` that the mail names.
     """
@@ -136,6 +137,7 @@ class Facts:
     role: Role = Role.STRANGER
     sender: Person | None = None
     agent: Agent | None = None
+    employer: Organisation | None = None
     token: TokenState = TokenState.NONE
     purpose: str = ""
     candidates: tuple[Candidate, ...] = ()
@@ -223,6 +225,8 @@ class Facts:
 
     def _new_ticket(self, effect: OpenTicket) -> Ticket:
         requester = self.sender or Person(0, "", self.reading.sender.address if self.reading.sender else "")
+        if self.employer is not None:
+            requester = replace(requester, organisation=self.employer)
         return Ticket(
             id=0,
             reference="",

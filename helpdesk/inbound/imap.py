@@ -123,6 +123,8 @@ class MailboxWatcher:
     def stop(self) -> None:
         """End within two seconds; a mail in hand is kept to the end or not at all."""
         self._stopping.set()
+        if self._thread.ident is None:
+            return
         self._thread.join(1.5)
         if self._thread.is_alive():
             self._cut()

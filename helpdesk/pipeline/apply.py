@@ -162,7 +162,8 @@ def _ticket(progress: _Progress) -> int:
 
 
 def _actor(facts: Facts) -> int | None:
-    return facts.sender.id if facts.trigger is Trigger.MAIL and facts.sender else None
+    """Who caused a change: an agent by his mail, else nobody but the desk itself."""
+    return facts.agent.id if facts.trigger is Trigger.MAIL and facts.agent else None
 
 
 def _event(
@@ -193,8 +194,11 @@ def _known_sender(connection: sa.Connection, desk: RunningDesk, facts: Facts, pr
     if progress.sender is None:
         written = facts.reading.sender or Mailbox("")
         name = written.name if facts.proof.proven else ""
-        group = people.by_domain(connection, desk.facts.tenant, written.address) if facts.proof.proven else None
-        progress.sender = people.add(connection, desk.facts.tenant, written.address, name, group.id if group else None)
+        group = facts.employer.id if facts.employer else None
+        progress.sender = people.add(connection, desk.facts.tenant, written.address, name, group)
+    elif facts.employer is not None and progress.sender.organisation is None:
+        people.join(connection, desk.facts.tenant, progress.sender.id, facts.employer.id, "contact")
+        progress.sender = people.by_id(connection, progress.sender.id)
     return progress.sender
 
 
@@ -234,7 +238,7 @@ def _add_entry(
     at: datetime,
     taken: Spooled | None,
 ) -> None:
-    sender = progress.sender or (_known_sender(connection, desk, facts, progress) if facts.reading.sender else None)
+    sender = _known_sender(connection, desk, facts, progress) if facts.reading.sender else None
     files = [{"name": one.name, "type": one.type, "size": one.size} for one in facts.reading.attachments]
     progress.words = effect.text
     progress.event_id = tickets.add_event(

@@ -46,8 +46,9 @@ def mail(
     today = taken.mail.received_at.astimezone(ZoneInfo(desk.facts.zone)).date()
     sender = _sender(connection, tenant, reading, today)
     agent = _agent(desk, sender)
+    employer = _employer(connection, tenant, reading, sender)
     token, routed = _token(world, addressed(taken, reading), sender)
-    candidates = _candidates(connection, world, tenant, reading, routed, sender, searching=agent is not None)
+    candidates = _candidates(connection, world, tenant, reading, routed, sender)
     if token is TokenState.OWN and candidates and routed and candidates[0].ticket.id != routed.ticket_id:
         token = TokenState.OTHER_TICKETS
     numbers = _contract_numbers(reading)
@@ -60,13 +61,14 @@ def mail(
         desk=desk.facts,
         reading=reading,
         proof=reading.proof,
-        role=_role(sender, agent),
+        role=_role(sender, agent) if employer is None else Role.CONTACT,
         sender=sender,
         agent=agent,
         token=token,
         purpose=routed.purpose if routed else "",
         candidates=candidates,
-        contracts=_contracts(connection, sender, candidates, organisations),
+        contracts=_contracts(connection, sender, candidates, (*organisations, *((employer,) if employer else ()))),
+        employer=employer,
         proposal=Proposal(*holder) if holder else None,
         organisations=organisations,
         agents=desk.agents,
@@ -110,6 +112,13 @@ def _agent(desk: RunningDesk, sender: Person | None) -> Agent | None:
     return next((agent for agent in desk.agents if agent.id == sender.id), None)
 
 
+def _employer(connection: sa.Connection, tenant: str, reading: Reading, sender: Person | None) -> Organisation | None:
+    """The organisation that a proven sender's domain tells, where we know him as nobody's yet (SM5)."""
+    if reading.sender is None or not reading.proof.proven or (sender and (sender.organisation or sender.agent)):
+        return None
+    return people.by_domain(connection, tenant, reading.sender.address)
+
+
 def _role(sender: Person | None, agent: Agent | None) -> Role:
     if agent is not None:
         return Role.AGENT
@@ -149,8 +158,6 @@ def _candidates(
     reading: Reading,
     routed: Routed | None,
     sender: Person | None,
-    *,
-    searching: bool,
 ) -> tuple[Candidate, ...]:
     """Tickets the mail may belong to: reply address, our own ids, any id seen, the reference in the subject."""
     signs: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""Let a held ticket go on once a contract covers it again; its time starts now (SM2)."""
+"""Let a held ticket go on once a contract covers it, or its sender is known; its time starts now (SM2)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ def check(facts: Facts) -> Verdict | None:
     ticket = facts.ticket
     if facts.change is None or facts.change.kind != "contract" or ticket is None:
         return None
-    if ticket.status is not Status.HELD or ticket.reason is not Reason.CONTRACT:
+    if ticket.status is not Status.HELD or ticket.requester.organisation is None:
         return None
     found = entitlement(facts.requester_contracts(), facts.today, facts.grace_days)
-    if not found.covered or found.contract is None:
-        return None
-    effects = (
-        UseContract(found.contract.id),
-        SetStatus(Status.OPEN),
-        Say(Audience.CUSTOMER, "released"),
-        Say(Audience.AGENT, "new_ticket"),
-    )
-    return Verdict(effects, f"goes on: {found.why()}")
+    if found.covered and found.contract is not None:
+        said = "released" if ticket.reason is Reason.CONTRACT else "opened"
+        effects = (
+            UseContract(found.contract.id),
+            SetStatus(Status.OPEN),
+            Say(Audience.CUSTOMER, said),
+            Say(Audience.AGENT, "new_ticket"),
+        )
+        return Verdict(effects, f"goes on: {found.why()}")
+    if ticket.reason is Reason.DETAILS:
+        held = (
+            SetStatus(Status.HELD, Reason.CONTRACT),
+            Say(Audience.CUSTOMER, "held_contract"),
+            Say(Audience.MANAGER, "lapsed"),
+        )
+        return Verdict(held, f"the sender is known now, but {found.why()}")
+    return None

@@ -124,6 +124,7 @@ def take_over(
         if _contract(connection, tenant, known, agreement, group):
             renewed[group] = None
     woken = [ticket for group in renewed for ticket in tickets.held_for_contract(connection, group)]
+    woken += tickets.adopt_members(connection, tenant)
     for ticket in woken:
         inputs.add(connection, tenant, Trigger.CHANGE.value, ticket, {"kind": "contract"}, now)
     return Imported(known.counts, len(woken))

@@ -210,22 +210,7 @@ class Waiting:
 
 def listing(connection: sa.Connection, *, ended: bool = False) -> list[Waiting]:
     """Rows still waiting, oldest first; with ``ended`` all of them."""
-    query = sa.select(outbox).order_by(outbox.c.id)
+    query = sa.select(*(outbox.c[name] for name in Waiting.__slots__)).order_by(outbox.c.id)
     if not ended:
         query = query.where(outbox.c.state == "waiting")
-    return [
-        Waiting(
-            row.id,
-            row.state,
-            row.kind,
-            row.recipient,
-            row.block,
-            row.created_at,
-            row.not_before,
-            row.expires_at,
-            row.attempts,
-            row.last_error,
-            row.message_id,
-        )
-        for row in connection.execute(query)
-    ]
+    return [Waiting(*row) for row in connection.execute(query)]

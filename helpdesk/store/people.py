@@ -52,9 +52,10 @@ def by_address(connection: sa.Connection, tenant: str, written: str, today: date
     return replace(found, organisation=None, role="") if gone else found
 
 
-def by_id(connection: sa.Connection, person_id: int) -> Person:
-    """A person whose id is in a row of ours."""
-    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(*_CURRENT_FIRST)).first()
+def by_id(connection: sa.Connection, person_id: int, organisation_id: int | None = None) -> Person:
+    """A person whose id is in a row of ours, seen as a member of this organisation where he is or was one."""
+    preferred = (membership.c.organisation_id != organisation_id,) if organisation_id is not None else ()
+    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(*preferred, *_CURRENT_FIRST)).first()
     assert row is not None
     written = connection.execute(
         sa.select(address.c.written)
@@ -96,9 +97,10 @@ def add(connection: sa.Connection, tenant: str, written: str, name: str, organis
     person_id = connection.execute(
         sa.insert(person).values(tenant=tenant, name=name).returning(person.c.id)
     ).scalar_one()
-    connection.execute(
-        sa.insert(address).values(tenant=tenant, address=fold(written), written=written, person_id=person_id)
-    )
+    given_up = sa.and_(address.c.tenant == tenant, address.c.address == fold(written), address.c.ended_at.is_not(None))
+    values = {"written": written, "person_id": person_id, "position": 0, "ended_at": None}
+    if not connection.execute(sa.update(address).where(given_up).values(**values)).rowcount:
+        connection.execute(sa.insert(address).values(tenant=tenant, address=fold(written), **values))
     if organisation_id is not None:
         join(connection, tenant, person_id, organisation_id, "contact")
     return by_id(connection, person_id)

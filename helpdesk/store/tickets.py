@@ -20,6 +20,7 @@ from helpdesk.store.tables import (
     counter,
     decision,
     event,
+    membership,
     message_id,
     named,
     participant,
@@ -103,7 +104,7 @@ def _snapshot(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> T
         status=Status(row.status),
         reason=Reason(row.reason),
         opened_at=row.opened_at,
-        requester=people.by_id(connection, row.requester_id),
+        requester=people.by_id(connection, row.requester_id, row.organisation_id),
         participants=tuple(people.by_id(connection, person_id) for person_id in others),
         agent=row.agent,
         severity=row.severity,
@@ -125,6 +126,24 @@ def held_for_contract(connection: sa.Connection, organisation_id: int) -> list[i
             .order_by(ticket.c.id)
         ).scalars()
     )
+
+
+def adopt_members(connection: sa.Connection, tenant: str) -> list[int]:
+    """Tickets held because nobody knew the requester, who belongs to an organisation by now: it becomes the ticket's."""
+    rows = connection.execute(
+        sa.select(ticket.c.id, membership.c.organisation_id)
+        .join(membership, membership.c.person_id == ticket.c.requester_id)
+        .where(
+            ticket.c.tenant == tenant,
+            ticket.c.status == Status.HELD.value,
+            ticket.c.reason == Reason.DETAILS.value,
+            membership.c.ends.is_(None),
+        )
+        .order_by(ticket.c.id)
+    ).all()
+    for row in rows:
+        connection.execute(sa.update(ticket).where(ticket.c.id == row.id).values(organisation_id=row.organisation_id))
+    return [row.id for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

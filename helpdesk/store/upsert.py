@@ -14,5 +14,7 @@ def insert_or_ignore(connection: sa.Connection, table: sa.Table, values: Mapping
     if connection.dialect.name == "sqlite":
         done = connection.execute(sqlite.insert(table).values(**values).on_conflict_do_nothing())
     else:
-        done = connection.execute(postgresql.insert(table).values(**values).on_conflict_do_nothing())
+        # psycopg's count is kept only on demand where SQLAlchemy asks for the new id by itself.
+        statement = postgresql.insert(table).values(**values).on_conflict_do_nothing()
+        done = connection.execute(statement, execution_options={"preserve_rowcount": True})
     return done.rowcount == 1
