@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -123,17 +124,11 @@ def _templates(settings: Settings) -> Templates:
 def read_keys(settings: Settings) -> Keys:
     """The keys that sign reply addresses, one a line in hexadecimal, the current first; made where there are none."""
     file = settings.main.keys_file
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    except OSError as problem:
-        raise ConfigError("helpdesk.toml", "keys_file", f"{file} cannot be made: {problem.strerror}") from None
-    else:
-        with os.fdopen(descriptor, "w", encoding="ascii") as new:
-            new.write(secrets.token_hex(32) + "\n")
-            new.flush()
-            os.fsync(new.fileno())
+    if not file.exists():
+        try:
+            _make_keys(file)
+        except OSError as problem:
+            raise ConfigError("helpdesk.toml", "keys_file", f"{file} cannot be made: {problem.strerror}") from None
     if file.stat().st_mode & 0o077:
         raise ConfigError(str(file), "", "others may read these keys; run chmod 600 on the file")
     try:
@@ -141,6 +136,25 @@ def read_keys(settings: Settings) -> Keys:
         return Keys(current, tuple(previous[:1]))
     except ValueError:
         raise ConfigError(str(file), "", "is not a list of keys", "lines of 64 hexadecimal digits") from None
+
+
+def _make_keys(file: Path) -> None:
+    """The file is there whole or not at all, and on the disk before the first address is signed with it."""
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as opened:
+            opened.write(secrets.token_hex(32) + "\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was faster: its key counts
+            os.link(new, file)
+    finally:
+        new.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _rules(settings: Settings, key: str, section: DeskSection) -> dict[Trigger, tuple[Any, ...]]:

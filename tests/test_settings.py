@@ -84,7 +84,9 @@ def test_the_example_that_ships_is_right(tmp_path):
     assert load(tmp_path).desks
 
 
-MAILBOX = '[[mailbox]]\nname = "support"\nhost = "imap.acme.example"\nuser = "x"\ndesk_address = "support@acme.example"\n'
+MAILBOX = (
+    '[[mailbox]]\nname = "support"\nhost = "imap.acme.example"\nuser = "x"\ndesk_address = "support@acme.example"\n'
+)
 
 
 @pytest.mark.parametrize(

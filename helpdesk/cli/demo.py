@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--fast", is_flag=True, help="Make no pauses and end after the story; 0 only if all of it came true.")
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON, one object a line.")
 @click.option("--keep", metavar="DIR", type=click.Path(path_type=Path), help="Use this new folder and leave it there.")
-@click.option("--pace", metavar="SECONDS", type=click.FloatRange(0, 10), default=0.3, show_default=True, help="Pause.")
+@click.option("--pace", metavar="SECONDS", type=click.FloatRange(0, 10), default=0.2, show_default=True, help="Pause.")
 def demo(fast: bool, as_json: bool, keep: Path | None, pace: float) -> None:
     """Play a customer, an agent and the clock against a really started desk, and show every mail as its reader sees it.
 

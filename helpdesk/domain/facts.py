@@ -108,7 +108,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of an outbox row."""
+    """What became of an outbox row that was written at ``since``; ``words`` is what a person says in it."""
 
     outcome: str
     human: bool
@@ -116,6 +116,8 @@ class Delivery:
     reason: str = ""
     accepted_at: datetime | None = None
     author: str = ""
+    since: datetime | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ class Attachment:
 class Reading:
     """A mail as understood. Every text is clean: no NUL, no lone surrogate, no control characters but newline and tab.
 
-    ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets.
+    ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets; for
+    a delivery report or a receipt before them that of the mail it is about.
     ``sender`` is the one mailbox of the one From header, or None, and then ``sender_problem`` says why.
     ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
     ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from helpdesk.domain.mail import RawMail
-from helpdesk.domain.reading import Attachment, Reading
+from helpdesk.domain.reading import Attachment, Kind, Reading
 from helpdesk.inbound import addresses, authenticate, classify, mime, quote
 from helpdesk.inbound.charset import clean, decode
 from helpdesk.inbound.header import Fields, first, line
@@ -54,7 +54,7 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     body = _Body(data, tree)
     text = _capped(body.text(0).strip("\n"))
     subject = line(first(fields, "subject"))
-    parents = message_ids(fields, "in-reply-to", "references")
+    parents = _parents(data, tree, kind)
     quoted = [sent[parent] for parent in parents if parent in sent]
     new_text, lead_text = quote.divide(text, quoted)
     return Reading(
@@ -117,6 +117,24 @@ def message_ids(fields: Fields, *names: str) -> tuple[str, ...]:
 def ancestors(data: bytes) -> tuple[str, ...]:
     """The ids in In-Reply-To and References of a raw mail, nearest ancestor first; total and cheap, for look-ups."""
     return message_ids(mime.read_fields(data, 0)[0], "in-reply-to", "references")
+
+
+_RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
+_RECEIPTS = ("message/disposition-notification", "message/global-disposition-notification")
+
+
+def _parents(data: bytes, tree: mime.Tree, kind: Kind) -> tuple[str, ...]:
+    """The mails that this one answers; for a report also the mail that it returns or names (RFC 3464, 8098)."""
+    found = message_ids(tree.parts[0].fields, "in-reply-to", "references")
+    if kind not in (Kind.BOUNCE, Kind.DELAYED, Kind.RECEIPT):
+        return found
+    named: list[str] = []
+    for part in tree.parts[1:20]:
+        if part.type in _RETURNED:
+            named += message_ids(mime.read_fields(data, part.start)[0], "message-id")
+        elif part.type in _RECEIPTS:
+            named += message_ids(mime.read_fields(data, part.start)[0], "original-message-id")
+    return tuple(dict.fromkeys((*named, *found)))[:_MAX_IDS]
 
 
 def _message_id(fields: Fields) -> str:

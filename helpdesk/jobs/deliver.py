@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import random
+from time import monotonic
 
 import sqlalchemy as sa
 
@@ -18,7 +19,7 @@ from helpdesk.domain.errors import PermanentFailure, TemporaryFailure
 from helpdesk.domain.facts import Trigger
 from helpdesk.outbound.transport import Transport
 from helpdesk.store import inputs, outbox
-from helpdesk.store.outbox import Queued
+from helpdesk.store.outbox import LEASE_SECONDS, Queued
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
 
@@ -29,6 +30,8 @@ FIRST_WAIT = 5.0
 LONGEST_WAIT = 4 * 3600.0
 #: Rows claimed at once.
 CLAIMED = 20
+#: While the database takes nothing, the fate of the mail in hand is offered again after so many seconds.
+DATABASE_SECONDS = 1.0
 
 
 def backoff(attempts: int) -> timedelta:
@@ -80,10 +83,11 @@ class Deliverer:
     def turn(self) -> bool:
         """Try the rows that are due; False where none is."""
         rows = self._writer.run(lambda connection: outbox.claim(connection, self._relay, self._now(), CLAIMED))
+        until = monotonic() + LEASE_SECONDS / 2
         for position, taken in enumerate(rows):
-            if self._stopping.is_set():
+            if self._stopping.is_set() or monotonic() > until:
                 left = rows[position:]
-                self._writer.run(lambda connection, left=left: outbox.hand_back(connection, left))  # type: ignore[misc]
+                self._record(lambda connection, left=left: outbox.hand_back(connection, left))  # type: ignore[misc]
                 return True
             self._try(taken)
             if self._pause:
@@ -93,7 +97,7 @@ class Deliverer:
     def _try(self, taken: Queued) -> None:
         now = self._now()
         if now >= taken.expires_at:
-            self._end(taken, "expired", "it was not worth sending any more", now)
+            self._end(taken, "expired", taken.last_error or "it was not worth sending any more", now)
             return
         try:
             accepted = self._transport.send(taken.sender, taken.recipient, taken.data)
@@ -101,6 +105,10 @@ class Deliverer:
             self._put_off(taken, str(failure), self._now())
         except PermanentFailure as failure:
             self._end(taken, "failed", str(failure), self._now())
+        except Exception as fault:
+            # A fault of ours, such as a password that cannot be read: the mail waits, those behind it go on.
+            log.exception("outbox %d could not be sent (%s)", taken.id, type(fault).__name__)
+            self._put_off(taken, f"a fault of ours ({type(fault).__name__}); the log has the details", self._now())
         else:
             self._end(taken, "sent", accepted.reply, self._now())
 
@@ -110,7 +118,7 @@ class Deliverer:
             self._end(taken, "expired", words, now)
             return
         log.warning("outbox %d waits until %s: %s", taken.id, until.isoformat(timespec="seconds"), words)
-        self._writer.run(lambda connection: outbox.put_off(connection, taken, words, until), urgent=True)
+        self._record(lambda connection: outbox.put_off(connection, taken, words, until))
 
     def _end(self, taken: Queued, state: str, words: str, now: datetime) -> None:
         def work(connection: sa.Connection) -> None:
@@ -121,14 +129,27 @@ class Deliverer:
                     "recipient": taken.recipient,
                     "reason": words,
                     "at": now.isoformat(),
+                    "since": taken.created_at.isoformat(),
+                    "event": taken.event_id,
                 }
                 assert taken.ticket_id is not None
                 inputs.add(connection, taken.tenant, Trigger.DELIVERY.value, taken.ticket_id, data, now)
 
         if state != "sent":
             log.warning("outbox %d %s: %s", taken.id, state, words)
-        self._writer.run(work, urgent=True)
+        self._record(work)
         self._settled()
+
+    def _record(self, work: Callable[[sa.Connection], object]) -> None:
+        """Make a mail's fate durable, however long the database takes nothing: what was forgotten would be sent twice."""
+        while True:
+            try:
+                self._writer.run(work, urgent=True)
+            except TemporaryFailure:
+                if self._stopping.wait(DATABASE_SECONDS):
+                    raise
+            else:
+                return
 
     def _is_news(self, taken: Queued, state: str) -> bool:
         """Whether a rule should hear of it: a person's answer in any case, an automatic mail only where it failed."""

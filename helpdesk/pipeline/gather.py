@@ -90,10 +90,19 @@ def change(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, kind: s
     return _about(desk, ticket, Trigger.CHANGE, now, change=Change(kind), contracts=contracts)
 
 
-def delivery(desk: RunningDesk, ticket: Ticket, data: dict[str, Any], now: datetime) -> Facts:
+def delivery(
+    connection: sa.Connection, desk: RunningDesk, ticket: Ticket, data: dict[str, Any], now: datetime
+) -> Facts:
     """Facts about the fate of an outbox row."""
-    accepted = datetime.fromisoformat(data["at"])
-    what = Delivery(data["outcome"], data["kind"] == "human", data["recipient"], data.get("reason", ""), accepted)
+    what = Delivery(
+        outcome=data["outcome"],
+        human=data["kind"] == "human",
+        recipient=data["recipient"],
+        reason=data.get("reason", ""),
+        accepted_at=datetime.fromisoformat(data["at"]),
+        since=datetime.fromisoformat(data["since"]) if "since" in data else None,
+        words=tickets.words_of(connection, data["event"]) if data.get("event") else "",
+    )
     return _about(desk, ticket, Trigger.DELIVERY, now, delivery=what)
 
 

@@ -362,7 +362,7 @@ def _values(
         "organisation": writer.organisation.name if writer and writer.organisation else "",
         "due": due,
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
-        "words": Words(occasion.words or (tickets.last_words(connection, ticket.id) if ticket else "")),
+        "words": Words(_words(connection, occasion)),
         "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
@@ -370,10 +370,17 @@ def _values(
         else "",
         "address": facts.agent.address if facts.agent else (writer.address if writer else ""),
         "waiting_since": occasion.timer.started_at if occasion.timer else None,
-        "since": occasion.now,
+        "since": (facts.delivery and facts.delivery.since) or occasion.now,
         "id": str(occasion.quarantine_id or ""),
         "sender": facts.reading.sender.address if facts.reading.sender else "",
     }
+
+
+def _words(connection: sa.Connection, occasion: Occasion) -> str:
+    """What the mail is about: the input's own words, those that could not be delivered, else the customer's last."""
+    if occasion.facts.delivery is not None:
+        return occasion.facts.delivery.words
+    return occasion.words or (tickets.last_words(connection, occasion.ticket.id) if occasion.ticket else "")
 
 
 def _writer(occasion: Occasion) -> Person | None:

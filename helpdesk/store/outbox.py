@@ -53,6 +53,8 @@ class Queued:
     attempts: int
     created_at: datetime
     expires_at: datetime
+    event_id: int | None
+    last_error: str
 
 
 def add(connection: sa.Connection, letter: Letter, now: datetime) -> int:
@@ -123,6 +125,8 @@ def claim(connection: sa.Connection, relay: str, now: datetime, limit: int) -> l
             row.attempts,
             row.created_at,
             row.expires_at,
+            row.event_id,
+            row.last_error,
         )
         for row in rows
     ]

@@ -283,6 +283,11 @@ def last_words(connection: sa.Connection, ticket_id: int) -> str:
     )
 
 
+def words_of(connection: sa.Connection, event_id: int) -> str:
+    """The text of one entry."""
+    return connection.execute(sa.select(event.c.text).where(event.c.id == event_id)).scalar() or ""
+
+
 def happened(connection: sa.Connection, ticket_id: int) -> list[Happened]:
     """The events that promises are measured by, in order of their time."""
     kinds = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)

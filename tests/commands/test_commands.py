@@ -130,7 +130,7 @@ def test_days_of_grace_count_for_whom_an_agent_confirms():
 
 def test_every_command_says_what_it_needs():
     for word, module in COMMANDS.items():
-        assert module.WORD == word
+        assert word == module.WORD
         assert word.isalpha()
         assert word.islower()
         assert isinstance(module.CLASS, CommandClass)

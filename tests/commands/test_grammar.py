@@ -93,7 +93,9 @@ def test_text_without_commands_is_left_as_it_is(text):
 
 
 LINES = st.lists(st.sampled_from(["Hello", "", "> quoted", "#close", "On 3 Mar 2026, Bob wrote:", "-- ", "  x", "#1"]))
-MARKS = st.sampled_from(["#note", "#Note", " #note", "#note:", "#note\u00a0", "#note.", "#note,", "\ufeff#note", "#notes"])
+MARKS = st.sampled_from(
+    ["#note", "#Note", " #note", "#note:", "#note\u00a0", "#note.", "#note,", "\ufeff#note", "#notes"]
+)
 
 
 @given(LINES, MARKS, LINES)

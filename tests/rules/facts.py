@@ -37,7 +37,13 @@ FUTURE = Contract(103, "subscription", "S-88", TODAY + timedelta(days=1), date(2
 
 def reading(text: str = "The printer is on fire.", **changed: Any) -> Reading:
     """A person's mail with this text, all of it new."""
-    values = {"text": text, "new_text": text, "lead_text": text, "subject": "Printer", "return_path": "bob@globex.example"}
+    values = {
+        "text": text,
+        "new_text": text,
+        "lead_text": text,
+        "subject": "Printer",
+        "return_path": "bob@globex.example",
+    }
     return Reading(**({"sender": Mailbox("bob@globex.example", "Bob Miller"), **values} | changed))
 
 

@@ -76,6 +76,8 @@ def test_proposes_what_a_stranger_names_and_believes_nothing():
 
 
 def test_says_whether_the_ticket_was_reopened():
-    said = [check(mail(ticket=ticket(status))).effects[-1].values["reopened"] for status in (Status.OPEN, Status.CLOSED)]
+    said = [
+        check(mail(ticket=ticket(status))).effects[-1].values["reopened"] for status in (Status.OPEN, Status.CLOSED)
+    ]
 
     assert said == [False, True]

@@ -18,7 +18,14 @@ from tests.rules.facts import mail, reading
         {"sender": Mailbox("help+rabc@acme.example")},
         {"hops": 51},
     ],
-    ids=["our mark", "our mark among others", "from the desk", "in other case", "from a tagged second address", "circles"],
+    ids=[
+        "our mark",
+        "our mark among others",
+        "from the desk",
+        "in other case",
+        "from a tagged second address",
+        "circles",
+    ],
 )
 def test_drops(changed):
     verdict = check(mail(reading=reading(**changed)), Options())

@@ -30,7 +30,9 @@ def test_a_final_verdict_ends_the_list():
     end = Verdict((Drop("enough"),), "enough", final=True)
     never = Verdict((), "never asked")
 
-    decision = decide(mail(), [Rule("a", lambda facts: None), Rule("b", lambda facts: end), Rule("c", lambda facts: never)])
+    decision = decide(
+        mail(), [Rule("a", lambda facts: None), Rule("b", lambda facts: end), Rule("c", lambda facts: never)]
+    )
 
     assert decision.steps == (Step("b", "enough", (Drop("enough"),), True),)
 

@@ -10,9 +10,7 @@ def test_reminds_and_records():
     verdict = check(timer_due("80%", late=True))
 
     record, say = verdict.effects
-    assert record == Record(
-        EventKind.REMINDED, {"promise": "first_response", "step": "80%", "passed": ("80%",)}
-    )
+    assert record == Record(EventKind.REMINDED, {"promise": "first_response", "step": "80%", "passed": ("80%",)})
     assert say == Say(Audience.AGENT, "reminder", {"step": "80%", "passed": ("80%",), "late": True})
     assert not verdict.final
 

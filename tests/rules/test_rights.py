@@ -23,7 +23,7 @@ from helpdesk.rules.engine import decide
 from tests.rules.facts import ANN, ANN_AS_PERSON, BOB, GLOBEX, VALID, ZOE, agent_mail, reading, ticket
 from tests.rules.policy import ON_MAIL
 
-PROVING = "aligned border auth confirmed".split()
+PROVING = ["aligned", "border", "auth", "confirmed"]
 SPOILT = ["tampered", "other ticket's"]
 GRANTED_TO_PROVEN = {
     "stranger": "",
@@ -97,4 +97,8 @@ def test_whatever_is_not_allowed_changes_nothing_of_the_ticket():
         if oracle(proof.value, role.value, token.value, "steer"):
             continue
         effects = written(text, proof, role, token).effects
-        assert not [one for one in effects if isinstance(one, Relay | Assign | Confirm | SetStatus)], (proof, role, token)
+        assert not [one for one in effects if isinstance(one, Relay | Assign | Confirm | SetStatus)], (
+            proof,
+            role,
+            token,
+        )

@@ -146,7 +146,9 @@ def tickets(draw: st.DrawFn) -> Ticket:
 
 
 CANDIDATES = st.lists(
-    st.builds(Candidate, tickets(), st.sampled_from([SUBJECT, ADDRESS, "a mail of ours"]), st.booleans(), st.booleans()),
+    st.builds(
+        Candidate, tickets(), st.sampled_from([SUBJECT, ADDRESS, "a mail of ours"]), st.booleans(), st.booleans()
+    ),
     max_size=3,
 ).map(tuple)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from helpdesk.store.tables import contract, organisation
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 23)
+_NUMBERS = count(1)
 
 
 def raw_mail(data: bytes = b"Subject: a\r\n\r\nb\r\n", **changed: Any) -> RawMail:
@@ -92,7 +94,7 @@ def add_contract(
 
 def add_ticket(connection: sa.Connection, requester: Person | None = None, tenant: str = "acme", **changed: Any) -> int:
     """A ticket of a new person; its id."""
-    person = requester or people.add(connection, tenant, f"p{id(object())}@globex.example", "")
+    person = requester or people.add(connection, tenant, f"p{next(_NUMBERS)}@globex.example", "")
     values: dict[str, Any] = {
         "tenant": tenant,
         "desk": tenant,

@@ -38,7 +38,10 @@ def test_a_wrong_address_is_named(url, words):
 
 def test_sqlite_is_opened_as_durable_as_we_promise(sqlite):
     with sqlite.connect() as connection:
-        found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
 
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
@@ -76,9 +79,7 @@ def test_an_instant_needs_a_zone(engine):
         number = add_ticket(connection)
         with pytest.raises(sa.exc.StatementError, match="an instant needs a zone"), connection.begin_nested():
             connection.execute(
-                sa.insert(event).values(
-                    tenant="acme", ticket_id=number, at=datetime(2026, 1, 1), kind="note", data={}
-                )
+                sa.insert(event).values(tenant="acme", ticket_id=number, at=datetime(2026, 1, 1), kind="note", data={})
             )
 
 

@@ -160,7 +160,9 @@ def test_an_agents_address_changes(connection):
     assert by(connection, "ann@acme.example") is None
     assert by(connection, "a.berger@acme.example").id == by(connection, "berger@acme.example").id
     assert people.by_id(connection, ids["acme", "ann"]).address == "berger@acme.example"
-    assert connection.execute(sa.select(address.c.ended_at).where(address.c.address == "ann@acme.example")).scalar() == NOW
+    assert (
+        connection.execute(sa.select(address.c.ended_at).where(address.c.address == "ann@acme.example")).scalar() == NOW
+    )
 
 
 def test_an_address_moves_from_one_agent_to_another(connection):

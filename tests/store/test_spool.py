@@ -187,7 +187,12 @@ def test_quarantine_and_release(connection):
     spool.finish(connection, taken, "quarantined", "two From headers", None, NOW)
 
     (listed,) = spool.quarantined(connection)
-    assert (listed.id, listed.cause, listed.size, listed.door) == (number, "two From headers", len(taken.mail.data), Door.SMTP)
+    assert (listed.id, listed.cause, listed.size, listed.door) == (
+        number,
+        "two From headers",
+        len(taken.mail.data),
+        Door.SMTP,
+    )
     assert not spool.was_released(connection, taken.id)
 
     assert spool.release(connection, number, "by Ann", NOW)

@@ -1,0 +1,243 @@
+"""One input in, one decision, one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from helpdesk.domain.facts import Trigger
+from helpdesk.inbound.worker import Unreadable
+from helpdesk.pipeline import handle
+from helpdesk.store import inputs, outbox, spool, tickets
+from helpdesk.store.engine import lease_clock
+from helpdesk.store.spool import LeaseLost
+from helpdesk.store.tables import decision, event, mail, metadata, ticket
+
+
+def rows(office, table=event) -> int:
+    with office.engine.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+
+
+def everything(office) -> dict[str, int]:
+    return {table.name: rows(office, table) for table in metadata.sorted_tables}
+
+
+def accept(office, sent) -> None:
+    """The relay takes a mail, and the deliverer says so."""
+    with office.engine.begin() as connection:
+        for taken in outbox.claim(connection, sent.relay, office.now, 100):
+            if taken.id == sent.id:
+                outbox.end(connection, taken, "sent", "250 ok", office.now)
+        data = {"outcome": "sent", "kind": sent.kind, "recipient": sent.to, "reason": "", "at": office.now.isoformat()}
+        number = connection.execute(sa.select(outbox.outbox.c.ticket_id).where(outbox.outbox.c.id == sent.id)).scalar()
+        inputs.add(connection, "acme", Trigger.DELIVERY.value, number, data, office.now)
+
+
+def test_a_request_from_mail_to_answer(office):
+    """Acknowledged, answered, accepted, replied to, closed and reopened."""
+    opened = office.customer()
+    assert office.ticket(opened).status == "open"
+    reference = office.ticket(opened).reference
+    assert reference in office.last("customer", "opened").mail["Subject"]
+    notice = office.last("agent", "new_ticket")
+    assert notice.to == "ann@acme.example"
+
+    office.now += timedelta(minutes=30)
+    office.agent("Switch it off.", notice.mail["Reply-To"], answers=notice.message_id)
+    answer = office.last("customer")
+    assert (answer.kind, answer.to, answer.envelope_sender) == ("human", "bob@globex.example", "support@acme.example")
+    assert "Switch it off." in answer.text
+    assert office.ticket(opened).status == "waiting"
+    with office.engine.connect() as connection:
+        assert tickets.timers(connection, opened.ticket_id)[0][1] == "running"
+
+    accept(office, answer)
+    office.due(minutes=1)
+    with office.engine.connect() as connection:
+        assert tickets.timers(connection, opened.ticket_id)[0][1] == "met"
+
+    office.customer("It still burns.", to=answer.mail["Reply-To"], answers=answer.message_id)
+    assert office.ticket(opened).status == "open"
+    told = office.last("agent", "customer_wrote")
+    assert "It still burns." in told.text
+
+    office.agent("#close", told.mail["Reply-To"], answers=told.message_id)
+    assert office.ticket(opened).status == "closed"
+    assert office.last("customer").block == "closed"
+
+    again = office.customer("No, it is back.", to=answer.mail["Reply-To"])
+    assert (again.ticket_id, office.ticket(opened).status) == (opened.ticket_id, "open")
+    assert rows(office, ticket) == 1
+
+
+def test_the_same_mail_is_handled_once(office):
+    raw = office.compose("It burns.", "bob@globex.example")
+    first = office.handle(raw)
+    before = everything(office)
+
+    again = office.handle(replace(raw, received_at=office.now + timedelta(hours=1)))
+
+    assert first.name == "entry"
+    assert (again.name, again.ticket_id) == ("seen before", None)
+    assert everything(office) == before | {"spool": before["spool"] + 1}
+
+
+def test_another_mail_with_the_same_id_is_kept(office):
+    first = office.mail("It burns.", "bob@globex.example", message_id="<same@x>")
+    second = office.mail("The fire is out.", "bob@globex.example", message_id="<same@x>")
+
+    assert second.name == "entry"
+    assert rows(office, mail) == 2
+    texts = [one.text for outcome in {first.ticket_id: first, second.ticket_id: second}.values()
+             for one in office.history(outcome) if one.kind == "customer entry"]  # fmt: skip
+    assert sorted(texts) == ["It burns.", "The fire is out."]
+
+
+def test_whoever_lost_the_lease_writes_nothing(office):
+    taken = office.take(office.compose("It burns.", "bob@globex.example"))
+    reading = office.read(taken)
+    with office.engine.begin() as connection:
+        connection.execute(sa.update(spool.spool).values(lease_until=lease_clock(connection) - 1))
+        (owner,) = spool.claim(connection, 1, retries=True)
+    before = everything(office)
+
+    with pytest.raises(LeaseLost), office.engine.begin() as connection:
+        handle.handle_mail(connection, office.world, taken, reading, office.now)
+
+    assert everything(office) == before
+    with office.engine.begin() as connection:
+        assert handle.handle_mail(connection, office.world, owner, reading, office.now).name == "entry"
+
+
+def test_three_strikes_and_a_mail_is_set_aside(office):
+    office.take(office.compose("a bomb", "bob@globex.example"))
+    with office.engine.begin() as connection:
+        connection.execute(sa.update(spool.spool).values(attempts=0, lease_until=None))
+    found = []
+    for attempt in range(office.world.attempts):
+        with office.engine.begin() as connection:
+            (taken,) = spool.claim(connection, 1, retries=attempt > 0)
+            outcome = handle.handle_unreadable(
+                connection, office.world, taken, Unreadable("took longer than 20 s"), office.now
+            )
+            found.append(outcome.name if outcome else "again")
+
+    assert found == ["again", "again", "quarantined"]
+    told = office.last("operator", "quarantined")
+    assert told.to == "postmaster@acme.example"
+    assert "took longer than 20 s" in told.text
+    with office.engine.begin() as connection:
+        assert spool.claim(connection, 1, retries=True) == []
+        assert [one.cause for one in spool.quarantined(connection)] == ["took longer than 20 s"]
+
+
+def test_what_no_attempt_can_change_is_set_aside_at_once(office):
+    taken = office.take(office.compose("a bomb", "bob@globex.example"))
+
+    with office.engine.begin() as connection:
+        outcome = handle.handle_unreadable(
+            connection, office.world, taken, Unreadable("too many parts", final=True), office.now
+        )
+
+    assert (outcome.name, outcome.quarantine_id) == ("quarantined", 1)
+
+
+def test_a_released_mail_is_handled_like_a_new_one(office):
+    raw = office.compose("It burns.", "bob@globex.example")
+    taken = office.take(raw)
+    with office.engine.begin() as connection:
+        outcome = handle.handle_unreadable(connection, office.world, taken, Unreadable("?", final=True), office.now)
+        assert spool.release(connection, outcome.quarantine_id, "by Ann", office.now)
+        (again,) = spool.claim(connection, 1)
+    reading = office.read(again)
+    with office.engine.begin() as connection:
+        assert handle.handle_mail(connection, office.world, again, reading, office.now).name == "entry"
+
+
+def test_a_mail_without_a_sender_waits_in_quarantine(office):
+    raw = office.compose("It burns.", "bob@globex.example")
+    outcome = office.handle(replace(raw, data=raw.data.replace(b"From: bob@globex.example\r\n", b"")))
+
+    assert outcome.name == "quarantined"
+    assert rows(office, ticket) == 0
+    assert [one.audience for one in office.sent()] == ["operator"]
+
+
+def test_every_decision_is_kept_with_its_facts(office):
+    outcome = office.customer()
+
+    with office.engine.connect() as connection:
+        (kept,) = tickets.decisions(connection, outcome.ticket_id)
+    assert [step["rule"] for step in kept["decision"]["steps"]] == [
+        "open_ticket", "assign_agent", "require_contract", "acknowledge", "notify_agent",
+    ]  # fmt: skip
+    assert kept["facts"]["sender"]["name"] == "Bob Miller"
+    assert kept["decision"]["version"] == 1
+
+
+def test_a_renewal_wakes_held_tickets(office):
+    held = office.customer("Help", "ira@initech.example")
+    assert (office.ticket(held).status, office.ticket(held).reason) == ("held", "contract")
+    with office.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE contract SET ends = '2027-06-30' WHERE number = 'C-66'")
+        inputs.add(connection, "acme", "change", held.ticket_id, {"kind": "contract"}, office.now)
+
+    office.due(hours=1)
+    office.due()
+
+    assert office.ticket(held).status == "open"
+    assert [one.block for one in office.sent("customer")] == ["held_contract", "released"]
+    with office.engine.connect() as connection:
+        ((_, state, due),) = tickets.timers(connection, held.ticket_id)
+    assert (state, due) == ("running", office.now + timedelta(hours=3))
+
+
+def test_reminders_go_out_once_and_one_speaks_for_all_that_were_missed(office):
+    opened = office.customer()
+    office.due(hours=2, minutes=1)
+    office.due(minutes=1)
+    assert [one.block for one in office.sent("agent")] == ["new_ticket", "reminder"]
+
+    office.due(days=3)
+    office.due(minutes=1)
+
+    assert [one.block for one in office.sent("agent")] == ["new_ticket", "reminder", "reminder"]
+    late = office.last("agent")
+    assert "80%" in late.text
+    assert "breach" in late.text
+    assert [one.to for one in office.sent("lead")] == ["leo@acme.example"]
+    reminded = [one.data["step"] for one in office.history(opened) if one.kind == "reminded"]
+    assert reminded == ["50%", "breach"]
+
+
+def test_a_bad_input_stops_no_other(office):
+    opened = office.customer()
+    with office.engine.begin() as connection:
+        inputs.add(connection, "acme", "delivery", opened.ticket_id, {"outcome": "nonsense"}, office.now)
+        inputs.add(connection, "acme", "no such thing", opened.ticket_id, {}, office.now)
+        inputs.add(connection, "acme", "change", opened.ticket_id, {"kind": "contract"}, office.now)
+
+    assert office.due() == 3
+
+    with office.engine.connect() as connection:
+        outcomes = list(connection.execute(sa.select(inputs.input_.c.outcome).order_by(inputs.input_.c.id)).scalars())
+    assert outcomes == ["could not be handled: see the log"] * 2 + ["no rule fired"]
+    assert office.due() == 0
+
+
+def test_considering_changes_nothing(office):
+    taken = office.take(office.compose("It burns.", "bob@globex.example"))
+    reading = office.read(taken)
+    before = everything(office)
+
+    with office.engine.connect() as connection:
+        found = handle.consider(connection, office.world, taken, reading, office.now)
+        connection.commit()
+
+    assert next(step.rule for step in found.decision.steps) == "open_ticket"
+    assert everything(office) == before
+    assert rows(office, decision) == 0
