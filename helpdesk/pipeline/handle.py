@@ -152,8 +152,9 @@ def handle_due(connection: sa.Connection, world: World, now: datetime, limit: in
         except sa.exc.OperationalError:
             raise
         except Exception:
-            log.exception("input %d could not be handled", row.id)
-            inputs.finish(connection, row.id, "could not be handled: see the log", now)
+            log.exception("input %d could not be handled at attempt %d", row.id, row.attempts + 1)
+            inputs.fail(connection, row.id, row.attempts + 1, now)
+            done -= 1
     for timer in tickets.due_timers(connection, now, limit):
         done += 1
         try:

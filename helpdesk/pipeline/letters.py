@@ -181,6 +181,9 @@ def _write_one(
     letter = LETTERS[audience]
     host = desk.written.rpartition("@")[2]
     number = event_id if ticket is not None and event_id is not None else occasion.spool_id
+    if ticket is None and occasion.quarantine_id and audience is Audience.OPERATOR:
+        # A mail that is set aside again after its release is news again, and needs an id of its own.
+        number, letter = occasion.quarantine_id, "q"
     mail_id = token.message_id(world.keys, host, ticket.id if ticket else 0, number, letter)
     thread = tickets.thread(connection, ticket.id, letter) if ticket else []
     for reader in readers:

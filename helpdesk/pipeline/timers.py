@@ -38,6 +38,8 @@ def rewrite(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, now: d
     if found is not None:
         done = tickets.reminders_done(connection, ticket.id, found.promise)
         tickets.store_timer(connection, desk.facts.tenant, ticket.id, found, next_wake(found, now, done))
+    else:
+        tickets.drop_timer(connection, ticket.id, FIRST_RESPONSE)
     return found
 
 

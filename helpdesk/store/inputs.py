@@ -48,6 +48,17 @@ def waiting(connection: sa.Connection, limit: int) -> list[Input]:
     ]
 
 
+#: An input that fails so often is given up, and the log says so each time.
+ATTEMPTS = 5
+
+
+def fail(connection: sa.Connection, input_id: int, attempts: int, now: datetime) -> None:
+    """The input could not be handled: it is tried again at the next tick, a few times."""
+    connection.execute(sa.update(input_).where(input_.c.id == input_id).values(attempts=attempts))
+    if attempts >= ATTEMPTS:
+        finish(connection, input_id, "could not be handled: see the log", now)
+
+
 def finish(connection: sa.Connection, input_id: int, outcome: str, now: datetime) -> bool:
     """The input is handled; False where it was already."""
     return (

@@ -344,6 +344,11 @@ def store_timer(connection: sa.Connection, tenant: str, ticket_id: int, found: T
         )
 
 
+def drop_timer(connection: sa.Connection, ticket_id: int, promise: str) -> None:
+    """Nothing is promised any more, or not yet: no index row."""
+    connection.execute(sa.delete(timer).where(timer.c.ticket_id == ticket_id, timer.c.promise == promise))
+
+
 @dataclass(frozen=True, slots=True)
 class TimerRow:
     """A timer that wants to be looked at."""
