@@ -108,14 +108,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of an outbox row that was written at ``since``; ``words`` is what a person says in it."""
+    """What became of an outbox row that was written at ``since``; ``words`` is what a person says in it.
+
+    Where that person is an agent, he is the facts' ``agent``.
+    """
 
     outcome: str
     human: bool
     recipient: str
     reason: str = ""
     accepted_at: datetime | None = None
-    author: str = ""
     since: datetime | None = None
     words: str = ""
 

@@ -94,6 +94,8 @@ def delivery(
     connection: sa.Connection, desk: RunningDesk, ticket: Ticket, data: dict[str, Any], now: datetime
 ) -> Facts:
     """Facts about the fate of an outbox row."""
+    entry = tickets.entry(connection, data["event"]) if data.get("event") else None
+    author = next((agent for agent in desk.agents if entry and agent.id == entry.person_id), None)
     what = Delivery(
         outcome=data["outcome"],
         human=data["kind"] == "human",
@@ -101,9 +103,9 @@ def delivery(
         reason=data.get("reason", ""),
         accepted_at=datetime.fromisoformat(data["at"]),
         since=datetime.fromisoformat(data["since"]) if "since" in data else None,
-        words=tickets.words_of(connection, data["event"]) if data.get("event") else "",
+        words=entry.text if entry else "",
     )
-    return _about(desk, ticket, Trigger.DELIVERY, now, delivery=what)
+    return _about(desk, ticket, Trigger.DELIVERY, now, delivery=what, agent=author)
 
 
 def _about(desk: RunningDesk, ticket: Ticket, trigger: Trigger, now: datetime, **more: Any) -> Facts:

@@ -15,5 +15,6 @@ def check(facts: Facts) -> Verdict | None:
     record = Record(EventKind.DELIVERY_FAILED, data)
     if not delivery.human:
         return Verdict((record,), f"an automatic mail to {delivery.recipient} was given up")
-    say = Say(Audience.AGENT, "undeliverable", {"address": delivery.recipient, "reason": delivery.reason})
+    whom = Audience.ACTOR if facts.agent else Audience.AGENT
+    say = Say(whom, "undeliverable", {"address": delivery.recipient, "reason": delivery.reason})
     return Verdict((record, say), f"an answer to {delivery.recipient} was given up; the agent is told")

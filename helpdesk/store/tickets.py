@@ -283,9 +283,18 @@ def last_words(connection: sa.Connection, ticket_id: int) -> str:
     )
 
 
-def words_of(connection: sa.Connection, event_id: int) -> str:
-    """The text of one entry."""
-    return connection.execute(sa.select(event.c.text).where(event.c.id == event_id)).scalar() or ""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The text of an entry and whose it is."""
+
+    text: str
+    person_id: int | None
+
+
+def entry(connection: sa.Connection, event_id: int) -> Entry | None:
+    """One entry by the id of its event."""
+    row = connection.execute(sa.select(event.c.text, event.c.person_id).where(event.c.id == event_id)).first()
+    return Entry(row.text, row.person_id) if row else None
 
 
 def happened(connection: sa.Connection, ticket_id: int) -> list[Happened]:
