@@ -84,6 +84,7 @@ class App:
 
     def world_within(self, connection: sa.Connection) -> World:
         """The same in the caller's transaction, which may be undone: ``explain`` leaves nothing behind."""
+        migrate.one_at_a_time(connection)
         ids = people.sync_agents(connection, agent_rows(self.settings), self.now())
         return _world(self.settings, self.templates, self.keys, ids)
 

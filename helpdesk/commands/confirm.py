@@ -25,7 +25,7 @@ def run(facts: Facts, argument: str) -> Done | Refused:
     named = next((one for one in facts.organisations if one.name.casefold() == argument.casefold()), None)
     if named is None:
         return Refused(f"I know no organisation called {argument}. Nothing was changed; check the name as imported.")
-    if ticket.requester.organisation is not None:
+    if ticket.requester.organisation is not None and ticket.requester.organisation.id != named.id:
         return Refused(f"{ticket.requester.called} belongs to {ticket.requester.organisation.name} already.")
     line = f"{ticket.requester.called} now belongs to {named.name}."
     effects: tuple[Effect, ...] = (Confirm(named.id),)

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 _LINE = re.compile(r"#([A-Za-z]{2,20})(?:[\s:]+(\S.*)|:)?$")
 #: What somebody meant as one, whatever follows the word or stands for the sign.
 _ALMOST = re.compile(r"[#\uff03]([A-Za-z]{2,20})(?![A-Za-z])")
+#: A command at the start of a line, whatever markup an editor put before it; a note anywhere, since it must not leak.
+_MARKED = re.compile(r"(?:[*_\-\u2022\"'\u201e\u201c>\s]*[#\uff03]\s?|/)([A-Za-z]{2,20})(?![A-Za-z])")
+_NOTE = re.compile(r"[#\uff03]\s?(note)(?![A-Za-z])", re.IGNORECASE)
 #: Likeness from which a word is taken for a misspelt command in the middle or at the end of a text.
 _NEAR = 0.75
 
@@ -42,10 +45,11 @@ def parse(lead_text: str, new_text: str, known: Collection[str]) -> Orders:
     below = new_text.strip("\n").removeprefix(lead_text.strip("\n"))
     text = ("\n".join(rest) + below).strip("\n")
     for line in text.splitlines():
+        meant = _MARKED.match(_bare(line)) or _NOTE.search(_bare(line))
+        if meant and meant[1].lower() in known:
+            return Orders((), new_text, _misplaced(meant[1].lower()))
         found = _ALMOST.match(_bare(line))
         word = found[1].lower() if found else ""
-        if word in known:
-            return Orders((), new_text, _misplaced(word))
         if word and difflib.get_close_matches(word, known, 1, _NEAR):
             return Orders((), new_text, _unknown(word, known))
     return Orders(commands, text)
@@ -86,5 +90,6 @@ def _unknown(word: str, known: Collection[str]) -> str:
 def _misplaced(word: str) -> str:
     return (
         f"#{word} stands in the middle of your text or below a quote, where I do not carry commands out, or it is "
-        "not a whole word. Put commands on the first lines of your mail, above everything else."
+        "not a line of its own. Put commands on the first lines of your mail, above everything else; to speak of one, "
+        "leave the # out."
     )

@@ -79,7 +79,7 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class Ration:
     """Automatic mails already decided for the sender's address; ``warned`` are those of the last hour that told an
-    agent that a mail in his name was not accepted."""
+    agent that a mail of his, or in his name, was not accepted."""
 
     last_day: int = 0
     last_hour: int = 0

@@ -31,6 +31,8 @@ def first_response(events: Iterable[Happened]) -> list[Moment]:
     state = "before"
     for event in events:
         if event.kind is EventKind.ANSWER_ACCEPTED and state != "answered":
+            if state == "off" and moments[-1].what == "cancel":
+                moments.pop()  # answered and closed in one mail: the close came first, the answer counts
             moments.append(Moment(event.at, "stop"))
             state = "answered"
         elif event.kind in (EventKind.OPENED, EventKind.STATUS) and state != "answered":

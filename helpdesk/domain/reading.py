@@ -29,6 +29,11 @@ class Kind(StrEnum):
         """True where no automatic mail may answer it (RFC 3834 section 2)."""
         return self is not Kind.HUMAN
 
+    @property
+    def unattended(self) -> bool:
+        """True where no person wrote it. Bulk headers alone do not say so: lists set them on people's mails."""
+        return self not in (Kind.HUMAN, Kind.BULK)
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:

@@ -138,4 +138,6 @@ class Lane:
             self._writer.run(work)
         except TemporaryFailure:
             return False
+        except LeaseLost:
+            log.warning("mail %d was taken over by another daemon", taken.id)
         return True

@@ -54,6 +54,7 @@ class _Progress:
     ticket_id: int | None
     event_id: int | None = None
     words: str = ""
+    third_party: bool = False
     relayed: str | None = None
     outcome: str = ""
     why: str = ""
@@ -241,6 +242,7 @@ def _add_entry(
     sender = _known_sender(connection, desk, facts, progress) if facts.reading.sender else None
     files = [{"name": one.name, "type": one.type, "size": one.size} for one in facts.reading.attachments]
     progress.words = effect.text
+    progress.third_party = effect.kind is EventKind.THIRD_PARTY_ENTRY
     progress.event_id = tickets.add_event(
         connection,
         tenant=desk.facts.tenant,
@@ -289,7 +291,8 @@ def _remember_ids(
     """The mail's own id finds the ticket from now on; staff's and customers' threads are kept apart."""
     if progress.event_id is None or progress.ticket_id is None or not facts.reading.message_id:
         return
-    audience = "a" if facts.agent is not None else "c"
+    # A third party's id finds the ticket too, but stands in nobody's thread: it would tell that he wrote.
+    audience = "a" if facts.agent is not None else "t" if progress.third_party else "c"
     tickets.note_message_id(
         connection, desk.facts.tenant, facts.reading.message_id, progress.ticket_id, progress.event_id, audience
     )

@@ -20,12 +20,12 @@ from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Ticket
 from helpdesk.domain.token import Routed, own_message_id, route
 from helpdesk.pipeline.world import RunningDesk, World
-from helpdesk.store import outbox, people, tickets
+from helpdesk.store import outbox, people, spool, tickets
 from helpdesk.store.spool import Spooled
 
 _REFERENCE = re.compile(r"\b([A-Z]{1,6}-[0-9]{4,12})\b")
 _CONTRACT_NUMBER = re.compile(r"[\w][\w./-]{2,39}")
-_CONFIRMED = re.compile(r"^#confirm[ \t]+(\S.*)$", re.IGNORECASE | re.MULTILINE)
+_CONFIRMED = re.compile(r"^#confirm[:\s]+(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
 #: A reminder so many seconds after its time is late: the desk was not running.
 LATE_SECONDS = 900
@@ -46,10 +46,12 @@ def mail(
     today = taken.mail.received_at.astimezone(ZoneInfo(desk.facts.zone)).date()
     sender = _sender(connection, tenant, reading, today)
     agent = _agent(desk, sender)
+    if agent is not None and not reading.proof.proven and spool.was_released(connection, taken.id):
+        agent = None  # a person let it out of quarantine: its words are filed, its sender stays unbelieved
     employer = _employer(connection, tenant, reading, sender)
     token, routed = _token(world, addressed(taken, reading), sender)
     candidates = _candidates(connection, world, tenant, reading, routed, sender)
-    if token is TokenState.OWN and candidates and routed and candidates[0].ticket.id != routed.ticket_id:
+    if routed and _quotes_another(connection, world, tenant, reading, routed.ticket_id):
         token = TokenState.OTHER_TICKETS
     numbers = _contract_numbers(reading)
     holder = people.contract_holder(connection, tenant, numbers) if _may_propose(sender, agent) else None
@@ -72,7 +74,7 @@ def mail(
         proposal=Proposal(*holder) if holder else None,
         organisations=organisations,
         agents=desk.agents,
-        ration=_ration(connection, tenant, reading, now),
+        ration=_ration(connection, tenant, agent, reading, now),
     )
 
 
@@ -149,17 +151,32 @@ def _contract_numbers(reading: Reading) -> list[str]:
 
 
 def _token(world: World, addresses: Sequence[str], sender: Person | None) -> tuple[TokenState, Routed | None]:
-    state = TokenState.NONE
+    """The route that the addresses name; of several a note's wins, and one that was tampered with spoils them all."""
+    spoilt, routes = False, list[Routed]()
     for address in addresses:
         if world.desk_of(address) is None:
             continue
         found = route(world.keys, address.rpartition("@")[0].partition("+")[2])
         if isinstance(found, Routed):
-            own = sender is not None and sender.id == found.person_id
-            return (TokenState.OWN if own else TokenState.SOMEBODY_ELSES), found
-        if found is not None:
-            state = TokenState.TAMPERED
-    return state, None
+            routes.append(found)
+        elif found is not None:
+            spoilt = True
+    chosen = next((one for one in routes if one.purpose == "n"), routes[0] if routes else None)
+    if spoilt:
+        return TokenState.TAMPERED, chosen
+    if chosen is None:
+        return TokenState.NONE, None
+    if any(one.ticket_id != chosen.ticket_id for one in routes):
+        return TokenState.OTHER_TICKETS, chosen
+    own = sender is not None and sender.id == chosen.person_id
+    return (TokenState.OWN if own else TokenState.SOMEBODY_ELSES), chosen
+
+
+def _quotes_another(connection: sa.Connection, world: World, tenant: str, reading: Reading, ticket_id: int) -> bool:
+    """True where the mail answers mails of tickets, and none of them is the one that its address names."""
+    own = [found[0] for parent in reading.parents if (found := own_message_id(world.keys, parent)) and found[0]]
+    answered = {*own, *tickets.by_message_ids(connection, tenant, reading.parents)}
+    return bool(answered) and ticket_id not in answered
 
 
 def _candidates(
@@ -181,7 +198,7 @@ def _candidates(
     signs += [(ticket_id, "a mail of the ticket that it answers") for ticket_id in known]
     found: dict[int, Candidate] = {}
     for ticket_id, how in signs:
-        ticket = None if ticket_id in found else tickets.snapshot(connection, tenant, ticket_id)
+        ticket = None if ticket_id in found else tickets.snapshot(connection, tenant, ticket_id, lock=True)
         if ticket is not None:
             found[ticket_id] = _candidate(connection, ticket, how, reading, sender)
     for reference in dict.fromkeys(_REFERENCE.findall(reading.subject)):
@@ -213,7 +230,9 @@ def _contracts(
     return tuple(one for group in sorted(groups) for one in people.contracts_of(connection, group))
 
 
-def _ration(connection: sa.Connection, tenant: str, reading: Reading, now: datetime) -> Ration:
+def _ration(connection: sa.Connection, tenant: str, agent: Agent | None, reading: Reading, now: datetime) -> Ration:
+    """Counted at the address that would be written to: an agent's is the one on record."""
     if reading.sender is None:
         return Ration()
-    return Ration(*outbox.automatic_since(connection, tenant, reading.sender.address, now))
+    address = agent.address if agent else reading.sender.address
+    return Ration(*outbox.automatic_since(connection, tenant, address, now))

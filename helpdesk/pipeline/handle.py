@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from helpdesk.domain.decision import Audience, Decision, Say
+from helpdesk.domain.decision import Audience, Decision, JoinTicket, Say
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.reading import Reading
 from helpdesk.domain.sla import due_steps
@@ -60,13 +60,25 @@ def consider(
     if desk is None:
         return None
     facts = gather.mail(connection, world, desk, taken, reading, now)
-    return Considered(desk, facts, decide(facts, desk.rules[Trigger.MAIL]))
+    decision = decide(facts, desk.rules[Trigger.MAIL])
+    home = _home(world, desk, facts, decision)
+    if home is None:
+        return Considered(desk, facts, decision)
+    facts = gather.mail(connection, world, home, taken, reading, now)
+    return Considered(home, facts, decide(facts, home.rules[Trigger.MAIL]))
+
+
+def _home(world: World, desk: RunningDesk, facts: Facts, decision: Decision) -> RunningDesk | None:
+    """The ticket's own desk, where the mail came by another one: its rules, agents and promises count."""
+    joined = next((effect.ticket_id for effect in decision.effects if isinstance(effect, JoinTicket)), None)
+    key = next((found.ticket.desk for found in facts.candidates if found.ticket.id == joined), desk.facts.key)
+    return world.desks.get(key) if key != desk.facts.key else None
 
 
 def handle_mail(connection: sa.Connection, world: World, taken: Spooled, reading: Reading, now: datetime) -> Outcome:
     """Handle a claimed mail once; raises LeaseLost where another daemon has it by now."""
     first = spool.remember(connection, taken, reading.message_id, reading.content_hash)
-    if first is not None and first != taken.id:
+    if first is not None and first != taken.id and not spool.replace_set_aside(connection, first, taken):
         outcome = Outcome("seen before", f"the same mail as number {first}", None)
     else:
         considered = consider(connection, world, taken, reading, now)
@@ -106,7 +118,7 @@ def handle_unreadable(
 
 def handle_timer(connection: sa.Connection, world: World, row: TimerRow, now: datetime) -> Outcome | None:
     """Send the one reminder that is due, or set the timer's index right where none is."""
-    ticket = tickets.snapshot(connection, row.tenant, row.ticket_id)
+    ticket = tickets.snapshot(connection, row.tenant, row.ticket_id, lock=True)
     desk = world.desks.get(ticket.desk) if ticket else None
     if ticket is None or desk is None:
         tickets.sleep(connection, row.id, None)
@@ -125,7 +137,7 @@ def handle_timer(connection: sa.Connection, world: World, row: TimerRow, now: da
 
 def handle_input(connection: sa.Connection, world: World, row: Input, now: datetime) -> Outcome | None:
     """Handle a change or the fate of a delivery."""
-    ticket = tickets.snapshot(connection, row.tenant, row.ticket_id)
+    ticket = tickets.snapshot(connection, row.tenant, row.ticket_id, lock=True)
     desk = world.desks.get(ticket.desk) if ticket else None
     if ticket is None or desk is None:
         inputs.finish(connection, row.id, "its ticket or desk is gone", now)

@@ -315,7 +315,13 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
     files = occasion.facts.reading.attachments
     if not (relaying or showing) or (showing and sum(one.size for one in files) > ENCLOSED_BYTES):
         return ()
-    return tuple(Enclosure(one.name, one.type, mime.decode(occasion.raw, one)) for one in files)
+    enclosed = (Enclosure(one.name, one.type, mime.decode(occasion.raw, one)) for one in files)
+    return tuple(one for one in enclosed if not (relaying and _is_ours(one)))
+
+
+def _is_ours(enclosed: Enclosure) -> bool:
+    """True for a mail of our own that a client attached to the answer: a notice is never the customer's to read."""
+    return enclosed.type.startswith("message/") and b"x-helpdesk-loop:" in enclosed.data[:65536].lower()
 
 
 def _frame(desk: RunningDesk, occasion: Occasion, audience: Audience, reader: _Reader) -> dict[str, object]:
@@ -365,7 +371,7 @@ def _values(
         "organisation": writer.organisation.name if writer and writer.organisation else "",
         "due": due,
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
-        "words": Words(_words(connection, occasion)),
+        "words": Words(_words(connection, occasion, audience)),
         "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
@@ -379,8 +385,10 @@ def _values(
     }
 
 
-def _words(connection: sa.Connection, occasion: Occasion) -> str:
+def _words(connection: sa.Connection, occasion: Occasion, audience: Audience) -> str:
     """What the mail is about: the input's own words, those that could not be delivered, else the customer's last."""
+    if audience is Audience.ACTOR and occasion.facts.trigger is Trigger.MAIL:
+        return occasion.facts.reading.new_text or occasion.facts.reading.text
     if occasion.facts.delivery is not None:
         return occasion.facts.delivery.words
     return occasion.words or (tickets.last_words(connection, occasion.ticket.id) if occasion.ticket else "")

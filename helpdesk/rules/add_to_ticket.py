@@ -18,13 +18,13 @@ def check(facts: Facts) -> Verdict | None:
             Say(Audience.AGENT, "customer_wrote", {"third_party": True}),
         )
         return Verdict(effects, "a third party's entry: the agent sees it, the ticket does not change", final=True)
-    reopened = ticket.status is Status.CLOSED and not facts.reading.kind.by_machine
+    reopened = ticket.status is Status.CLOSED and not facts.reading.kind.unattended
     effects = (AddEntry(EventKind.CUSTOMER_ENTRY, facts.reading.new_text or facts.reading.text),)
-    if reopened or (ticket.status is Status.WAITING and not facts.reading.kind.by_machine):
+    if reopened or (ticket.status is Status.WAITING and not facts.reading.kind.unattended):
         effects = (*effects, SetStatus(Status.HELD, ticket.reason) if _was_held(ticket) else SetStatus(Status.OPEN))
-    if facts.reading.kind.by_machine:
+    if facts.reading.kind.unattended:
         return Verdict(effects, "a machine's reply is filed and changes nothing", final=True)
-    if facts.proposal is not None and ticket.requester.organisation is None:
+    if facts.proposal is not None and ticket.requester.organisation is None and _asked(ticket):
         effects = (
             *effects,
             Say(
@@ -37,11 +37,16 @@ def check(facts: Facts) -> Verdict | None:
         return Verdict(
             effects, f"names a contract of {facts.proposal.organisation.name}: proposed to the agent", final=True
         )
-    if ticket.requester.organisation is None and (ticket.status is Status.HELD or _was_held(ticket)):
+    if ticket.requester.organisation is None and _asked(ticket):
         effects = (*effects, Say(Audience.AGENT, "who_is_this"), *_thanks(facts))
         return Verdict(effects, "an unknown sender answered: an agent confirms who he is", final=True)
     effects = (*effects, Say(Audience.AGENT, "customer_wrote", {"reopened": reopened}))
     return Verdict(effects, "reopened by the reply" if reopened else "added to the ticket", final=True)
+
+
+def _asked(ticket: Ticket) -> bool:
+    """True while the ticket waits for who he is; later a match or none must not be told apart by a mail."""
+    return ticket.reason is Reason.DETAILS and ticket.status in (Status.HELD, Status.CLOSED)
 
 
 def _was_held(ticket: Ticket) -> bool:

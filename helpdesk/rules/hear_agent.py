@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from helpdesk.commands import COMMANDS
 from helpdesk.commands.grammar import Orders, parse
 from helpdesk.commands.outcome import Refused
@@ -24,25 +26,31 @@ from helpdesk.domain.ticket import Reason, Status
 
 #: An agent and the operator are told so often within an hour that mails in his name prove nothing.
 WARNINGS_PER_HOUR = 5
+#: So many of his mails come back to him within an hour; more can only be a machine's.
+RETURNS_PER_HOUR = 20
 
 
 def check(facts: Facts) -> Verdict | None:
     if facts.agent is None:
         return None
-    if facts.reading.kind.by_machine:
+    if facts.reading.kind.unattended:
         why = f"an agent's machine wrote it ({facts.reading.kind_why})"
         return Verdict((Drop(why),), why, final=True)
     if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.FILE) or not facts.proof.proven:
         return _unproven(facts)
     if facts.ticket is None:
         return _returned(
-            "it names no ticket. Reply to a mail that I sent you about the ticket, then I know where it belongs"
+            facts, "it names no ticket. Reply to a mail that I sent you about the ticket, then I know where it belongs"
+        )
+    if _shows_notice(facts, facts.reading.new_text):
+        return _returned(
+            facts, "it still holds the text of a mail that I wrote for you alone. Please delete the quoted lines"
         )
     orders = parse(facts.reading.lead_text, facts.reading.new_text, COMMANDS)
     if orders.problem:
-        return _refused(orders.problem)
-    if not orders.text and not orders.commands and not facts.reading.attachments:
-        return _returned("it has no new text above or below the quote")
+        return _refused(facts, orders.problem)
+    if not orders.text and not orders.commands and not _files(facts):
+        return _returned(facts, "it has no new text above or below the quote")
     return _heard(facts, orders)
 
 
@@ -60,16 +68,31 @@ def _unproven(facts: Facts) -> Verdict:
     return Verdict((SetAside(why), *told), why, final=True)
 
 
-def _returned(reason: str) -> Verdict:
-    effects = (Drop(f"returned to the agent: {reason}"), Say(Audience.ACTOR, "returned", {"reason": reason}))
+def _files(facts: Facts) -> bool:
+    """Whether anything is attached that is more than a picture in a signature."""
+    return any(not one.inline for one in facts.reading.attachments)
+
+
+def _shows_notice(facts: Facts, text: str) -> bool:
+    """Whether a quote that nobody recognised still stands in the text: every notice carries an address for notes."""
+    for address in facts.desk.addresses:
+        local, _, domain = address.partition("@")
+        if re.search(rf"{re.escape(local)}\+n[a-z2-7]{{20,}}@{re.escape(domain)}", text, re.IGNORECASE):
+            return True
+    return False
+
+
+def _returned(facts: Facts, reason: str) -> Verdict:
+    effects: tuple[Effect, ...] = (Drop(f"returned to the agent: {reason}"),)
+    if facts.ration.warned < RETURNS_PER_HOUR:
+        effects = (*effects, Say(Audience.ACTOR, "returned", {"reason": reason}))
     return Verdict(effects, f"nothing was sent: {reason}", final=True)
 
 
-def _refused(problem: str) -> Verdict:
-    effects = (
-        Drop("returned to the agent: a command that I do not carry out"),
-        Say(Audience.ACTOR, "refused_command", {"lines": (problem,)}),
-    )
+def _refused(facts: Facts, problem: str) -> Verdict:
+    effects: tuple[Effect, ...] = (Drop("returned to the agent: a command that I do not carry out"),)
+    if facts.ration.warned < RETURNS_PER_HOUR:
+        effects = (*effects, Say(Audience.ACTOR, "refused_command", {"lines": (problem,)}))
     return Verdict(effects, problem, final=True)
 
 
@@ -79,19 +102,20 @@ def _heard(facts: Facts, orders: Orders) -> Verdict:
     kept_inside = facts.purpose == "n" or any(word == "note" for word, _ in orders.commands)
     if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.NOTE if kept_inside else CommandClass.REPLY):
         return _returned(
+            facts,
             "its reply address was changed on the way or belongs to another ticket. "
-            "Reply anew to a mail that I sent you about this ticket"
+            "Reply anew to a mail that I sent you about this ticket",
         )
     for word, _ in orders.commands:
         if not allowed(facts.proof, Role.AGENT, facts.token, COMMANDS[word].CLASS):
-            return _refused(f"#{word} needs more proof of who you are than your mail carries.")
+            return _refused(facts, f"#{word} needs more proof of who you are than your mail carries.")
     effects = list(_words(facts, orders, kept_inside=kept_inside))
     seen = facts.after(effects)
     lines: list[str] = []
     for word, argument in orders.commands:
         result = COMMANDS[word].run(seen, argument)
         if isinstance(result, Refused):
-            return _refused(result.line)
+            return _refused(facts, result.line)
         effects += result.effects
         lines.append(result.line)
         seen = seen.after(result.effects)
@@ -115,7 +139,7 @@ def _words(facts: Facts, orders: Orders, *, kept_inside: bool) -> tuple[Effect, 
         if facts.ticket.agent != facts.agent.key:
             told = (Say(Audience.AGENT, "note_added"),)
         return (AddEntry(EventKind.NOTE, text), *told)
-    if not orders.text and not facts.reading.attachments:
+    if not orders.text and not _files(facts):
         return ()
     effects: tuple[Effect, ...] = (AddEntry(EventKind.ANSWER, orders.text), Relay(orders.text))
     if not facts.ticket.agent:

@@ -7,11 +7,15 @@ from helpdesk.domain.facts import Candidate, Facts
 
 
 def check(facts: Facts) -> Verdict | None:
-    for candidate in facts.candidates:
+    for candidate in sorted(facts.candidates, key=lambda found: not _includes(facts, found)):
         verdict = _join(facts, candidate)
         if verdict:
             return verdict
     return None
+
+
+def _includes(facts: Facts, found: Candidate) -> bool:
+    return facts.sender is not None and found.ticket.includes(facts.sender.id)
 
 
 def _join(facts: Facts, found: Candidate) -> Verdict | None:

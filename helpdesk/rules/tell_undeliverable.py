@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from helpdesk.domain.decision import Audience, Record, Say, Verdict
+from helpdesk.domain.decision import Audience, Record, Say, SetStatus, Value, Verdict
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
+from helpdesk.domain.ticket import Status
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -15,6 +16,8 @@ def check(facts: Facts) -> Verdict | None:
     record = Record(EventKind.DELIVERY_FAILED, data)
     if not delivery.human:
         return Verdict((record,), f"an automatic mail to {delivery.recipient} was given up")
-    whom = Audience.ACTOR if facts.agent else Audience.AGENT
-    say = Say(whom, "undeliverable", {"address": delivery.recipient, "reason": delivery.reason})
-    return Verdict((record, say), f"an answer to {delivery.recipient} was given up; the agent is told")
+    values: dict[str, Value] = {"address": delivery.recipient, "reason": delivery.reason}
+    agent = Say(Audience.AGENT, "undeliverable", values)
+    say = Say(Audience.ACTOR, "undeliverable", values) if facts.agent else agent
+    reopen = (SetStatus(Status.OPEN),) if facts.ticket and facts.ticket.status is Status.WAITING else ()
+    return Verdict((record, say, *reopen), f"an answer to {delivery.recipient} was given up; the agent is told")

@@ -174,7 +174,14 @@ def automatic_since(connection: sa.Connection, tenant: str, written: str, now: d
         sa.select(
             sa.func.count(),
             sa.func.coalesce(sa.func.sum(sa.case((recent, 1), else_=0)), 0),
-            sa.func.coalesce(sa.func.sum(sa.case((sa.and_(recent, outbox.c.block == "unproven"), 1), else_=0)), 0),
+            sa.func.coalesce(
+                sa.func.sum(
+                    sa.case(
+                        (sa.and_(recent, outbox.c.block.in_(("unproven", "returned", "refused_command"))), 1), else_=0
+                    )
+                ),
+                0,
+            ),
         ).where(
             outbox.c.tenant == tenant,
             outbox.c.folded == fold(written),

@@ -33,10 +33,11 @@ class LeaseLost(Exception):
     """Another daemon took the row over; nothing of this one may be written."""
 
 
-def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: datetime) -> None:
-    """Write a mail down for each tenant it is for; a mail that an IMAP server shows again is only remembered as seen."""
+def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: datetime) -> list[int]:
+    """Write a mail down for each tenant it is for and give the rows' ids; none for one an IMAP server shows again."""
     if kept.sighting and _seen_before(connection, kept):
-        return
+        return []
+    rows: list[int] = []
     digest = hashlib.sha256(kept.data).hexdigest()
     insert_or_ignore(connection, raw, {"hash": digest, "data": kept.data})
     for tenant in tenants:
@@ -54,6 +55,7 @@ def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: 
             )
             .returning(spool.c.id)
         ).scalar_one()
+        rows.append(row)
         if kept.sighting:
             connection.execute(
                 sa.insert(sighting).values(
@@ -64,6 +66,7 @@ def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: 
                     seen_at=now,
                 )
             )
+    return rows
 
 
 def _seen_before(connection: sa.Connection, kept: RawMail) -> bool:
@@ -114,12 +117,11 @@ def claim(connection: sa.Connection, limit: int, *, retries: bool = False) -> li
 
 def keep_claimed(connection: sa.Connection, kept: RawMail, tenant: str, now: datetime) -> Spooled | None:
     """Write a mail down and claim it in the same breath; None where the IMAP server had shown it before."""
-    if kept.sighting and _seen_before(connection, kept):
+    rows = keep(connection, kept, (tenant,), now)
+    if not rows:
         return None
-    keep(connection, kept, (tenant,), now)
-    row = connection.execute(sa.select(sa.func.max(spool.c.id)).where(spool.c.tenant == tenant)).scalar_one()
-    connection.execute(sa.update(spool).where(spool.c.id == row).values(attempts=1, lease_no=spool.c.lease_no + 1))
-    return load(connection, row)
+    connection.execute(sa.update(spool).where(spool.c.id == rows[0]).values(attempts=1, lease_no=spool.c.lease_no + 1))
+    return load(connection, rows[0])
 
 
 def load(connection: sa.Connection, spool_id: int) -> Spooled | None:
@@ -180,6 +182,15 @@ def remember(connection: sa.Connection, taken: Spooled, message_id: str, content
         )
     ).scalar_one()
     return first
+
+
+def replace_set_aside(connection: sa.Connection, first: int, taken: Spooled) -> bool:
+    """True where the first sighting of this mail ended in quarantine: sent again, perhaps with proof, it is handled."""
+    outcome = connection.execute(sa.select(spool.c.outcome).where(spool.c.id == first)).scalar()
+    if outcome != "quarantined":
+        return False
+    connection.execute(sa.update(mail).where(mail.c.spool_id == first).values(spool_id=taken.id))
+    return True
 
 
 def set_aside(connection: sa.Connection, taken: Spooled, cause: str, now: datetime) -> int:

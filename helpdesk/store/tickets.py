@@ -81,8 +81,10 @@ def change(connection: sa.Connection, ticket_id: int, at: datetime, **values: An
     connection.execute(sa.update(ticket).where(ticket.c.id == ticket_id).values(changed_at=at, **values))
 
 
-def snapshot(connection: sa.Connection, tenant: str, ticket_id: int) -> Ticket | None:
-    """A ticket of this tenant by id."""
+def snapshot(connection: sa.Connection, tenant: str, ticket_id: int, *, lock: bool = False) -> Ticket | None:
+    """A ticket of this tenant by id; with ``lock`` no other daemon changes it before this transaction ends."""
+    if lock:
+        connection.execute(sa.select(ticket.c.id).where(ticket.c.id == ticket_id).with_for_update())
     return _snapshot(connection, sa.and_(ticket.c.tenant == tenant, ticket.c.id == ticket_id))
 
 

@@ -109,7 +109,7 @@ def by(kind: Kind) -> Reading:
         ),
         (changed(Status.HELD, Reason.CONTRACT, LAPSED), []),
         (delivered("sent"), ["Record answer accepted"]),
-        (delivered("failed"), ["Record delivery failed", "Say agent undeliverable"]),
+        (delivered("failed"), ["Record delivery failed", "Say agent undeliverable", "SetStatus open"]),
     ],
     ids=[
         "covered", "lapsed", "stranger", "stranger again", "out of office without ticket", "a list without ticket",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from helpdesk.domain.decision import Audience, Say
+from helpdesk.domain.ticket import Status
 from helpdesk.rules.tell_undeliverable import check
 from tests.rules.facts import delivered, kinds, mail
 
@@ -11,9 +12,12 @@ REASON = "550 5.1.1 no such user"
 
 @pytest.mark.parametrize("outcome", ["failed", "expired"])
 def test_the_agent_hears_why_his_answer_did_not_arrive(outcome):
-    verdict = check(delivered(outcome, reason=REASON))
+    facts = delivered(outcome, reason=REASON)
+    reopened = ["SetStatus open"] if facts.ticket.status is Status.WAITING else []
 
-    assert kinds(verdict.effects) == ["Record delivery failed", "Say agent undeliverable"]
+    verdict = check(facts)
+
+    assert kinds(verdict.effects) == ["Record delivery failed", "Say agent undeliverable", *reopened]
     assert verdict.effects[1] == Say(
         Audience.AGENT, "undeliverable", {"address": "bob@globex.example", "reason": REASON}
     )

@@ -139,14 +139,14 @@ def test_a_mail_without_one_sender_is_set_aside_shown_whole_and_released(desk: R
     assert "no mail 999999" in desk.run("quarantine", "show", "999999", code=65)
 
 
-def test_an_unproven_agents_mail_that_was_set_aside_stays_unheard_when_released(desk: Running):
+def test_an_unproven_agents_mail_that_was_released_is_shown_to_the_agent_and_never_relayed(desk: Running):
     bob, known = desk.customer(), _known(desk)
     desk.write(bob, "Pump-4", "It leaks.")
     notice = desk.wait(ALICE, "Pump-4")
     desk.reply(ALICE, notice, "Close the valve-4.", proven=False)
     found = _set_aside(desk, known)
     desk.run("quarantine", "release", str(found["id"]))
-    _set_aside(desk, known | {int(str(found["id"]))})
+    desk.wait(ALICE, "Close the valve-4.")
     desk.settle()
 
     assert desk.about(bob, "valve-4") == []
