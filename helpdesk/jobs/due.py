@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from time import monotonic
 
 from helpdesk.pipeline import handle
 from helpdesk.pipeline.world import World
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
+
+#: Contracts that begin are looked for so often, in seconds of real time.
+LOOK_SECONDS = 300.0
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +25,7 @@ class DueHandler:
         self, world: World, writer: Writer, now: TimeSource, wake: threading.Event, handled: Callable[[], None]
     ) -> None:
         self._world, self._writer, self._now, self._wake, self._handled = world, writer, now, wake, handled
+        self._next_look = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="due", daemon=True)
 
@@ -45,6 +50,9 @@ class DueHandler:
 
     def turn(self) -> int:
         """Handle what is due now; how many inputs that were."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + LOOK_SECONDS
+            self._writer.run(lambda connection: handle.wake_covered(connection, self._now()))
         done = self._writer.run(lambda connection: handle.handle_due(connection, self._world, self._now()))
         if done:
             self._handled()

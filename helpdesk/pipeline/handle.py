@@ -153,6 +153,14 @@ def handle_input(connection: sa.Connection, world: World, row: Input, now: datet
     return outcome
 
 
+def wake_covered(connection: sa.Connection, now: datetime) -> int:
+    """Queue a change for held tickets that a contract covers by now: one imported before the day that it starts on."""
+    found = tickets.coverable(connection, now.date())
+    for tenant, ticket_id in found:
+        inputs.add(connection, tenant, Trigger.CHANGE.value, ticket_id, {"kind": "contract"}, now)
+    return len(found)
+
+
 def handle_due(connection: sa.Connection, world: World, now: datetime, limit: int = 50) -> int:
     """Handle due timers and waiting inputs; each in a savepoint, so that a bad one never stops the others."""
     done = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,9 +17,11 @@ from helpdesk.domain.sla import Timer
 from helpdesk.domain.ticket import Reason, Status, Ticket
 from helpdesk.store import people
 from helpdesk.store.tables import (
+    contract,
     counter,
     decision,
     event,
+    input_,
     membership,
     message_id,
     named,
@@ -128,6 +130,25 @@ def held_for_contract(connection: sa.Connection, organisation_id: int) -> list[i
             .order_by(ticket.c.id)
         ).scalars()
     )
+
+
+def coverable(connection: sa.Connection, day: date) -> list[tuple[str, int]]:
+    """(tenant, id) of tickets held for a contract whose organisation has one on this day, and no change waits for them."""
+    waiting = sa.select(input_.c.ticket_id).where(input_.c.done_at.is_(None), input_.c.trigger == "change")
+    rows = connection.execute(
+        sa.select(ticket.c.tenant, ticket.c.id)
+        .distinct()
+        .join(contract, contract.c.organisation_id == ticket.c.organisation_id)
+        .where(
+            ticket.c.status == Status.HELD.value,
+            ticket.c.reason == Reason.CONTRACT.value,
+            contract.c.starts <= day,
+            contract.c.ends >= day,
+            ticket.c.id.not_in(waiting),
+        )
+        .order_by(ticket.c.id)
+    )
+    return [(row.tenant, row.id) for row in rows]
 
 
 def adopt_members(connection: sa.Connection, tenant: str) -> list[int]:

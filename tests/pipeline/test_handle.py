@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from helpdesk.domain.facts import Trigger
+from helpdesk.domain.ticket import Status
 from helpdesk.inbound.worker import Unreadable
 from helpdesk.pipeline import handle
 from helpdesk.store import inputs, outbox, spool, tickets
 from helpdesk.store.engine import lease_clock
 from helpdesk.store.spool import LeaseLost
 from helpdesk.store.tables import decision, event, mail, metadata, ticket
+from tests.store.rows import add_contract
 
 
 def rows(office, table=event) -> int:
@@ -243,3 +245,20 @@ def test_considering_changes_nothing(office):
     assert next(step.rule for step in found.decision.steps) == "open_ticket"
     assert everything(office) == before
     assert rows(office, decision) == 0
+
+
+def test_a_renewal_imported_before_it_starts_releases_on_its_day(office):
+    held = office.customer("It burns.", "ira@initech.example")
+    starts = office.now.date() + timedelta(days=2)
+    with office.engine.begin() as connection:
+        add_contract(connection, office.ids["initech"], "C-67", starts=starts, ends=date(2027, 12, 31))
+        assert handle.wake_covered(connection, office.now) == 0
+
+    office.now += timedelta(days=2)
+    with office.engine.begin() as connection:
+        assert handle.wake_covered(connection, office.now) == 1
+        assert handle.wake_covered(connection, office.now) == 0  # one is waiting already
+    office.due()
+
+    assert office.ticket(held).status is Status.OPEN
+    assert office.last("customer").block == "released"
