@@ -36,7 +36,7 @@ def check(facts: Facts) -> Verdict | None:
     if facts.reading.kind.unattended:
         why = f"an agent's machine wrote it ({facts.reading.kind_why})"
         return Verdict((Drop(why),), why, final=True)
-    if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.FILE) or not facts.proof.proven:
+    if not facts.proof.proven:
         return _unproven(facts)
     if facts.ticket is None:
         return _returned(
