@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -231,9 +230,6 @@ class Daemon:
                 outbox.drop_leases(connection)
         self.world = app.world()
         self.writer = Writer(app.engine)
-        self._lane_wakes = (threading.Event(), threading.Event())
-        self._due_wake = threading.Event()
-        self._relay_wakes: list[threading.Event] = []
         limits = app.settings.main.limits
         border = app.settings.main.border
         slow = float(limits.reading_seconds)
@@ -245,14 +241,11 @@ class Daemon:
                 Reader(border.servers, seconds, peers=border.peers),
                 app.now,
                 retries=retries,
-                wake=wake,
                 handled=self._work_done,
             )
-            for retries, seconds, wake in zip(
-                (False, True), (min(FAST_SECONDS, slow), slow), self._lane_wakes, strict=True
-            )
+            for retries, seconds in ((False, min(FAST_SECONDS, slow)), (True, slow))
         ]
-        self._due = DueHandler(self.world, self.writer, app.now, self._due_wake, self._work_done)
+        self._due = DueHandler(self.world, self.writer, app.now, self._work_done)
         self._deliverers = [self._deliverer(section) for section in app.settings.main.relay]
         self.listeners = [self._listener(section) for section in app.settings.main.listener]
         self._watchers = [self._watcher(section) for section in app.settings.main.mailbox]
@@ -262,8 +255,8 @@ class Daemon:
     def start(self) -> None:
         """Start everything, doors last; OSError where a port cannot be had."""
         self.writer.start()
-        for part in self._threads():
-            part.start()
+        for job in self._jobs():
+            job.loop.start()
         self._ticker.start()
         for listener in self.listeners:
             listener.start()
@@ -279,8 +272,9 @@ class Daemon:
             listener.stop()
         if self._ticker.running:
             self._ticker.shutdown(wait=False)
-        for part in self._threads():
-            part.stop()
+        for job in self._jobs():
+            job.loop.stop()
+            job.close()
         self.writer.stop()
         self.app.engine.dispose()
 
@@ -290,29 +284,28 @@ class Daemon:
         if not tenants:
             raise TemporaryFailure("no desk has any of these addresses")
         self.writer.run(lambda connection: spool.keep(connection, raw, tenants, self.app.now()), urgent=True)
-        self._lane_wakes[0].set()
+        self._lanes[0].loop.wake()
 
     def accepts(self, address: str) -> bool:
         """Whether an address is one of ours, tagged or not."""
         return self.world.desk_of(address) is not None
 
-    def _threads(self) -> tuple[Lane | DueHandler | Deliverer, ...]:
+    def _jobs(self) -> tuple[Lane | DueHandler | Deliverer, ...]:
         return (*self._lanes, self._due, *self._deliverers)
 
     def _tick(self) -> None:
-        for event in (*self._lane_wakes, self._due_wake, *self._relay_wakes):
-            event.set()
+        for job in self._jobs():
+            job.loop.wake()
 
     def _work_done(self) -> None:
-        for event in (self._lane_wakes[1], self._due_wake, *self._relay_wakes):
-            event.set()
+        """What was handled may have left a mail to read again, an input, or something to send."""
+        for job in self._jobs()[1:]:
+            job.loop.wake()
 
     def _deliverer(self, section: RelaySection) -> Deliverer:
-        wake = threading.Event()
-        self._relay_wakes.append(wake)
         transport = transport_of(section, self.app.settings)
         limit = self.app.settings.main.limits.mails_per_second
-        return Deliverer(section.name, transport, self.writer, self.app.now, wake, self._due_wake.set, limit)
+        return Deliverer(section.name, transport, self.writer, self.app.now, self._due.loop.wake, limit)
 
     def _listener(self, section: ListenerSection) -> Listener:
         tls = None

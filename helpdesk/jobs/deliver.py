@@ -7,7 +7,6 @@ is begun; so a crash repeats at most the one mail that the relay took in that mo
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import random
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from helpdesk.domain.errors import PermanentFailure, TemporaryFailure
 from helpdesk.domain.facts import Trigger
+from helpdesk.jobs.loop import Loop
 from helpdesk.outbound.transport import Transport
 from helpdesk.store import inputs, outbox
 from helpdesk.store.outbox import LEASE_SECONDS, Queued
@@ -40,7 +40,7 @@ def backoff(attempts: int) -> timedelta:
 
 
 class Deliverer:
-    """The thread of one relay."""
+    """Hands the outbox to one relay."""
 
     def __init__(
         self,
@@ -48,50 +48,30 @@ class Deliverer:
         transport: Transport,
         writer: Writer,
         now: TimeSource,
-        wake: threading.Event,
         settled: Callable[[], None],
         mails_per_second: int = 0,
     ) -> None:
         self._relay, self._transport, self._writer, self._now = relay, transport, writer, now
-        self._wake, self._settled = wake, settled
+        self._settled = settled
         self._pause = 1 / mails_per_second if mails_per_second else 0.0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"relay-{relay}", daemon=True)
+        self.loop = Loop(f"relay {relay}", self.turn)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the mail in hand."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout=15)
+    def close(self) -> None:
+        """Say goodbye to the relay."""
         self._transport.close()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                busy = self.turn()
-            except Exception as problem:  # noqa: BLE001 (the outermost loop of this thread: mail never stops)
-                log.error("relay %s: %s: %s", self._relay, type(problem).__name__, problem)
-                self._stopping.wait(1.0)
-                continue
-            if not busy:
-                self._wake.wait(5.0)
-                self._wake.clear()
 
     def turn(self) -> bool:
         """Try the rows that are due; False where none is."""
         rows = self._writer.run(lambda connection: outbox.claim(connection, self._relay, self._now(), CLAIMED))
         until = monotonic() + LEASE_SECONDS / 2
         for position, taken in enumerate(rows):
-            if self._stopping.is_set() or monotonic() > until:
+            if self.loop.stopping or monotonic() > until:
                 left = rows[position:]
                 self._record(lambda connection, left=left: outbox.hand_back(connection, left))  # type: ignore[misc]
                 return True
             self._try(taken)
             if self._pause:
-                self._stopping.wait(self._pause)
+                self.loop.wait(self._pause)
         return bool(rows)
 
     def _try(self, taken: Queued) -> None:
@@ -146,7 +126,7 @@ class Deliverer:
             try:
                 self._writer.run(work, urgent=True)
             except TemporaryFailure:
-                if self._stopping.wait(DATABASE_SECONDS):
+                if self.loop.wait(DATABASE_SECONDS):
                     raise
             else:
                 return

@@ -7,7 +7,6 @@ the mails behind it never wait for it.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from time import monotonic
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.reading import Reading
 from helpdesk.inbound.worker import Reader, Unreadable
+from helpdesk.jobs.loop import Loop
 from helpdesk.pipeline import handle
 from helpdesk.pipeline.apply import Outcome
 from helpdesk.pipeline.world import World
@@ -37,7 +37,7 @@ DATABASE_SECONDS = 1.0
 
 
 class Lane:
-    """A thread that claims, reads and handles; ``retries`` says which lane it is."""
+    """Claims, reads and handles; ``retries`` says which lane it is."""
 
     def __init__(
         self,
@@ -48,36 +48,16 @@ class Lane:
         now: TimeSource,
         *,
         retries: bool,
-        wake: threading.Event,
         handled: Callable[[], None],
     ) -> None:
         self._world, self._engine, self._writer, self._reader, self._now = world, engine, writer, reader, now
-        self._retries, self._wake, self._handled = retries, wake, handled
+        self._retries, self._handled = retries, handled
         self._batch = 1 if retries else 50
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="slow-lane" if retries else "fast-lane", daemon=True)
+        self.loop = Loop("slow lane" if retries else "fast lane", self.turn)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the batch in hand."""
-        self._stopping.set()
-        self._wake.set()
-        self._thread.join(timeout=15)
+    def close(self) -> None:
+        """End the reading process."""
         self._reader.close()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                busy = self.turn()
-            except Exception as problem:  # noqa: BLE001 (the outermost loop of this thread: mail never stops)
-                log.error("the handler met %s: %s", type(problem).__name__, problem)
-                self._stopping.wait(DATABASE_SECONDS)
-                continue
-            if not busy:
-                self._wake.wait(5.0)
-                self._wake.clear()
 
     def turn(self) -> bool:
         """Handle one batch; False where nothing waits."""
@@ -96,7 +76,7 @@ class Lane:
         while left and monotonic() < until:
             futures = [(taken, found, self._submit(taken, found)) for taken, found in left]
             left = [(taken, found) for taken, found, future in futures if not self._settled(taken, future)]
-            if left and self._stopping.wait(DATABASE_SECONDS):
+            if left and self.loop.wait(DATABASE_SECONDS):
                 return
 
     def _submit(self, taken: Spooled, found: Reading | Unreadable) -> Future[Outcome | None]:
