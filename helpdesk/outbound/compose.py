@@ -44,6 +44,8 @@ HARMLESS_TYPES = frozenset(
     }
 )
 
+_ASCII = bytes(range(128))
+
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
@@ -129,7 +131,7 @@ def _entity(draft: Draft) -> bytes:
 def _text_part(kind: str, text: str) -> bytes:
     raw = text.encode("utf-8", "replace")
     raw = raw.replace(b"\0", b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n") + b"\n"
-    foreign = sum(byte > 127 for byte in raw)
+    foreign = 0 if raw.isascii() else len(raw.translate(None, _ASCII))
     encoding = "base64" if foreign * 3 > len(raw) else "quoted-printable"
     head = headers.write("Content-Type", [f"text/{kind}; charset=utf-8"])
     head += headers.write("Content-Transfer-Encoding", [encoding]) + b"\r\n"

@@ -1,14 +1,19 @@
 """Markdown -> the text and the HTML of a mail, both from one stream of tokens, so that they cannot differ.
 
-CommonMark without raw HTML, images and indented code; a template's indentation is no code.
+CommonMark without raw HTML, images and indented code; a template's indentation is no code. Values stand in the Markdown as
+placeholders (``placeholder``) and are put in at the end: whatever is in them is text, and mails that differ in their values
+alone share one stream.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from html import unescape
 
 from markdown_it import MarkdownIt
+from markdown_it.common.normalize_url import normalizeLink, validateLink
+from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
 #: Columns of the text form; headings are never wrapped, so that a first line stays one line.
@@ -18,6 +23,13 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": False})
 _MARKDOWN.disable(["code", "html_block", "html_inline", "image"])
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _TAG = re.compile(r"<(p|h1|h2|h3|ul|ol|li|blockquote|code|pre|hr|a)\b")
+
+#: What encloses the number of a value; no value may hold either.
+OPEN, CLOSE = "\ue002", "\ue003"
+_PLACEHOLDER = re.compile(f"{OPEN}(\\d+){CLOSE}")
+# The address of a link is percent-encoded as it is parsed, and so are the placeholders in it.
+_CODED_PLACEHOLDER = re.compile("%EE%80%82(\\d+)%EE%80%83")
+_ADDRESS = re.compile('href="([^"]*%EE%80%82[^"]*)"')
 
 
 def escape(text: str) -> str:
@@ -34,16 +46,39 @@ def parse(source: str) -> Sequence[Token]:
     return _MARKDOWN.parse(source)
 
 
+def placeholder(number: int) -> str:
+    """What stands for a value until its place is known."""
+    return f"{OPEN}{number}{CLOSE}"
+
+
+def fill_html(html: str, values: Sequence[str]) -> str:
+    """The values at their places, as text that means nothing but itself."""
+    html = _ADDRESS.sub(lambda found: f'href="{escapeHtml(_address(unescape(found[1]), values))}"', html)
+    return _PLACEHOLDER.sub(lambda found: escapeHtml(values[int(found[1])]), html)
+
+
+def _fill(text: str, values: Sequence[str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: values[int(found[1])], text) if OPEN in text else text
+
+
+def _address(coded: str, values: Sequence[str]) -> str:
+    """The address of a link with its values; "" where they make one that no link may have, such as a script."""
+    if "%EE%80%82" not in coded:
+        return coded
+    filled = _CODED_PLACEHOLDER.sub(lambda found: normalizeLink(values[int(found[1])]), coded)
+    return filled if validateLink(filled) else ""
+
+
 def render_html(tokens: Sequence[Token], styles: Mapping[str, str]) -> str:
-    """HTML of the tokens; ``styles`` are inline styles by tag name."""
+    """HTML of the tokens with its placeholders; ``styles`` are inline styles by tag name."""
     html: str = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
     # Text is escaped by now, so every "<" begins a tag.
     return _TAG.sub(lambda tag: f'<{tag[1]} style="{styles[tag[1]]}"' if tag[1] in styles else tag[0], html)
 
 
-def render_text(tokens: Sequence[Token]) -> str:
-    """Plain text of the tokens, ending with a newline."""
-    writer = _TextWriter()
+def render_text(tokens: Sequence[Token], values: Sequence[str] = ()) -> str:
+    """Plain text of the tokens with the values at their places, ending with a newline."""
+    writer = _TextWriter(values)
     for token in tokens:
         writer.add(token)
     return "\n".join(writer.lines).strip("\n") + "\n"
@@ -52,8 +87,9 @@ def render_text(tokens: Sequence[Token]) -> str:
 class _TextWriter:
     """Collects lines; ``prefixes`` are what stands before each line inside lists and quotes."""
 
-    def __init__(self) -> None:
+    def __init__(self, values: Sequence[str]) -> None:
         self.lines: list[str] = []
+        self._values = values
         self._prefixes: list[str] = []
         self._bullets: list[int | None] = []
         self._bullet = ""
@@ -62,7 +98,7 @@ class _TextWriter:
     def add(self, token: Token) -> None:
         match token.type:
             case "inline":
-                self._write(inline_text(token.children or ()), wrap=not self._heading)
+                self._write(inline_text(token.children or (), self._values), wrap=not self._heading)
             case "heading_open" | "heading_close":
                 self._heading = token.nesting == 1
                 self._gap()
@@ -93,7 +129,7 @@ class _TextWriter:
                 self._prefixes.pop()
             case "fence":
                 self._gap()
-                for line in token.content.rstrip("\n").split("\n"):
+                for line in _fill(token.content, self._values).rstrip("\n").split("\n"):
                     self._line(line)
             case "hr":
                 self._gap()
@@ -119,24 +155,24 @@ class _TextWriter:
         self.lines.append((before + line).rstrip())
 
 
-def inline_text(tokens: Sequence[Token]) -> str:
+def inline_text(tokens: Sequence[Token], values: Sequence[str] = ()) -> str:
     """The words of an inline run; a link becomes its label and its address, or the address alone where they agree."""
     words: list[str] = []
     links: list[tuple[str, int]] = []
     for token in tokens:
         match token.type:
             case "text" | "code_inline":
-                words.append(token.content)
+                words.append(_fill(token.content, values))
             case "softbreak":
                 words.append(" ")
             case "hardbreak":
                 words.append("\n")
             case "link_open":
-                links.append((str(token.attrGet("href") or ""), len(words)))
+                links.append((_address(str(token.attrGet("href") or ""), values), len(words)))
             case "link_close":
                 address, start = links.pop()
                 label = "".join(words[start:])
-                if address.removeprefix("mailto:") != label:
+                if address and address.removeprefix("mailto:") != label:
                     words.append(f" <{address}>")
             case _:
                 pass

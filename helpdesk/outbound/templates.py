@@ -1,11 +1,12 @@
 """Templates become the subject, the text and the HTML of a mail, and never stop it.
 
-    template + values --Jinja2--> Markdown --tokens--> text and HTML --> verbatim words put in
+    template + values --Jinja2--> Markdown --tokens--> text and HTML --> values and verbatim words put in
 
 A template is ``<folder>/<language>/<audience>/<event>.md``: a ``Subject:`` line, an empty line, Markdown. Only a small
 part of Jinja2 is allowed in it: ``if``, ``for``, comparisons and the filters below. Without calls, assignments and
 arithmetic the work of a template is bounded by its own size and that of its values, so the known bombs (huge ranges,
-repeated strings, padded formats) cannot be written at all. Values are plain data, escaped as they are inserted.
+repeated strings, padded formats) cannot be written at all. Values are plain data and never Markdown: placeholders stand
+for them until both forms are made, which also lets all mails of one shape share their tokens.
 
 A file is used once it has rendered every sample without complaint. If it fails all the same, or takes too long, the
 next best version is used, at last a text built in here.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -30,6 +31,7 @@ from babel.dates import format_date, format_datetime, format_time, get_timezone_
 from jinja2 import meta, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
+from markdown_it.token import Token
 
 from helpdesk.outbound import markdown
 from helpdesk.outbound.layout import Layout
@@ -50,13 +52,15 @@ __all__ = ["Problem", "Rendered", "Templates", "Words", "shipped_folder"]
 SECONDS = 0.05
 LONGEST_RENDERING = 500_000
 LONGEST_VALUE = 2000
+#: Tokens and HTML of so many shapes of mails are kept.
+SHAPES = 500
 DEEPEST_LOOPS = 2
 
 # Stand for verbatim words until both forms are rendered; taken out of every other value.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _SLOT = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 _SLOT_PARAGRAPH = re.compile(f"<p[^>]*>{_OPEN}(\\d+){_CLOSE}</p>")
-_NOT_IN_VALUES = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff{_OPEN}{_CLOSE}]")
+_NOT_IN_VALUES = re.compile(f"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff{_OPEN}{_CLOSE}{markdown.OPEN}{markdown.CLOSE}]")
 _NOT_IN_WORDS = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 _ALLOWED_NODES = (
@@ -138,9 +142,11 @@ class _Template:
 
 @dataclass(slots=True)
 class _Mail:
-    """What is collected while one mail is rendered."""
+    """What is collected while one mail is rendered: words, values, complaints."""
 
     slots: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
+    written: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -178,6 +184,9 @@ class Templates:
         self._layout = Layout(shipped / "layout.html")
         self._good: dict[Path, _Template] = {}
         self._versions: dict[tuple[str, str, str], tuple[_Template, ...]] = {}
+        self._shapes: dict[str, tuple[Sequence[Token], str]] = {}
+        #: What is wrong with the files as they were last read.
+        self.problems: list[Problem] = []
         self.reload()
 
     def reload(self) -> list[Problem]:
@@ -191,7 +200,7 @@ class Templates:
                 good[path] = chosen
                 key = (chosen.language, chosen.audience, chosen.event)
                 versions[key] = (*versions.get(key, ()), chosen)
-        self._good, self._versions = good, versions
+        self._good, self._versions, self.problems = good, versions, problems
         return problems
 
     def check(self) -> list[Problem]:
@@ -224,13 +233,24 @@ class Templates:
         personal = any(event in PERSONAL for event, _ in blocks)
         wrapped = {**frame, "blocks": said, "personal": personal}
         _, source = self._render(mail, language, folder, FRAME_EVENT, wrapped)
-        tokens = markdown.parse(source)
-        text = _SLOT.sub(lambda slot: _slot(mail, slot), markdown.render_text(tokens))
+        tokens, html = self._shape(source)
+        text = _SLOT.sub(lambda slot: _slot(mail, slot), markdown.render_text(tokens, mail.values))
         body = _SLOT_PARAGRAPH.sub(
-            lambda slot: self._layout.verbatim(_slot(mail, slot)), markdown.render_html(tokens, self._layout.styles)
+            lambda slot: self._layout.verbatim(_slot(mail, slot)), markdown.fill_html(html, mail.values)
         )
         page = self._layout.page(language, subject, body)
         return Rendered(subject, text, page, "; ".join(dict.fromkeys(mail.problems)))
+
+    def _shape(self, source: str) -> tuple[Sequence[Token], str]:
+        """Tokens and HTML of this Markdown, placeholders and all."""
+        found = self._shapes.get(source)
+        if found is None:
+            tokens = markdown.parse(source)
+            found = tokens, markdown.render_html(tokens, self._layout.styles)
+            if len(self._shapes) >= SHAPES:
+                self._shapes.clear()
+            self._shapes[source] = found
+        return found
 
     def _render(
         self, mail: _Mail, language: str, audience: str, event: str, given: Mapping[str, object]
@@ -248,7 +268,7 @@ class Templates:
             return _built_in(audience, event, given, mail)
         for template in self._candidates(language, audience, event):
             try:
-                return _run(template, values)
+                return _run(template, values, mail)
             except _Fault as fault:
                 mail.problems.append(str(Problem(str(template.file), fault.line, str(fault))))
         if not self._candidates(language, audience, event):
@@ -353,8 +373,17 @@ def _slot(mail: _Mail, found: re.Match[str]) -> str:
 # --- Jinja2 -----------------------------------------------------------------------------------------------------------
 
 
-def _to_markdown(value: object) -> str:
-    return value if isinstance(value, _Markdown) else markdown.escape(_to_words(value))
+@jinja2.pass_context
+def _to_markdown(context: Context, value: object) -> str:
+    if isinstance(value, _Markdown):
+        return value
+    words = _to_words(value)
+    if not words:
+        return ""
+    mail: _Mail = context["_mail"]
+    mail.values.append(words)
+    mail.written += len(words)
+    return markdown.placeholder(len(mail.values) - 1)
 
 
 def _to_words(value: object) -> str:
@@ -535,20 +564,21 @@ def _attribute(node: nodes.Getattr | nodes.Name) -> str:
     return node.attr if isinstance(node, nodes.Getattr) else node.name
 
 
-def _run(template: _Template, values: Mapping[str, object]) -> tuple[str, str]:
+def _run(template: _Template, values: Mapping[str, object], mail: _Mail) -> tuple[str, str]:
     """Subject and Markdown; raises _Fault for whatever goes wrong in the template."""
-    context = {**values, "_language": template.language}
+    context = {**values, "_language": template.language, "_mail": mail}
     subject = _run_part(template.subject, context) if template.subject is not None else ""
     return " ".join(subject.split()), _run_part(template.body, context)
 
 
 def _run_part(part: jinja2.Template, values: dict[str, object]) -> str:
     pieces, size, start = [], 0, time.thread_time()
+    mail: Any = values["_mail"]
     try:
         for piece in part.root_render_func(part.new_context(values)):
             pieces.append(piece)
             size += len(piece)
-            if size > LONGEST_RENDERING:
+            if size + mail.written > LONGEST_RENDERING:
                 raise _Fault("writes more than any mail should hold")
             if time.thread_time() - start > SECONDS:
                 raise _Fault(f"takes more than {SECONDS * 1000:.0f} ms")
@@ -589,7 +619,7 @@ def _try_samples(template: _Template) -> None:
     known = declared(template.audience, template.event)
     for sample in samples(known):
         mail = _Mail()
-        subject, body = _run(template, _prepared(known, sample, mail))
+        subject, body = _twice(lambda sample=sample, mail=mail: _run(template, _prepared(known, sample, mail), mail))  # type: ignore[misc]
         if template.subject is not None and not subject:
             raise _Fault("the subject may become empty", 1)
         if not body.strip():
@@ -598,6 +628,14 @@ def _try_samples(template: _Template) -> None:
             raise _Fault("** stands around a value that may be empty; use {% if %}")
         if template.event == FRAME_EVENT and not _SLOT.search(body):
             raise _Fault("a frame must hold {{ blocks }}")
+
+
+def _twice(render: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    """Render once more where the first time failed: what it had to load (a locale, a zone) is no fault of the template."""
+    try:
+        return render()
+    except _Fault:
+        return render()
 
 
 def samples(known: Sequence[Variable]) -> Iterator[dict[str, object]]:

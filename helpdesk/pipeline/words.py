@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, time, timedelta
+from functools import lru_cache
 
 from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_location
@@ -26,7 +27,11 @@ def contract_kind(kind: str, language: str) -> str:
 
 def working_hours(calendar: Calendar, language: str) -> str:
     """A calendar's hours as one says them: "Monday to Friday, 9:00 to 17:00, Sydney time"."""
-    days = [calendar.hours.get(weekday, ()) for weekday in range(7)]
+    return _week(tuple(calendar.hours.get(weekday, ()) for weekday in range(7)), calendar.zone, language)
+
+
+@lru_cache(maxsize=256)
+def _week(days: tuple[tuple[tuple[time, time], ...], ...], zone: str, language: str) -> str:
     if all(_whole_day(intervals) for intervals in days):
         return _ROUND_THE_CLOCK.get(language[:2], _ROUND_THE_CLOCK["en"])
     spans: list[tuple[int, int]] = []
@@ -36,7 +41,7 @@ def working_hours(calendar: Calendar, language: str) -> str:
         else:
             spans.append((weekday, weekday))
     parts = [f"{_days(first, last, language)}, {_hours(days[first], language)}" for first, last in spans if days[first]]
-    return "; ".join(parts) + f", {_zone(calendar.zone, language)}"
+    return "; ".join(parts) + f", {_zone(zone, language)}"
 
 
 def _whole_day(intervals: tuple[tuple[time, time], ...]) -> bool:

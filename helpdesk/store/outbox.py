@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from helpdesk.domain.address import fold
 from helpdesk.store.engine import lease_clock
+from helpdesk.store.prepared import Prepared, insert
 from helpdesk.store.tables import outbox
 
 #: A claim lasts so long, in seconds: longer than any SMTP dialogue we allow.
@@ -59,30 +60,26 @@ class Queued:
 
 def add(connection: sa.Connection, letter: Letter, now: datetime) -> int:
     """Put a mail into the outbox; the row's id."""
-    row: int = connection.execute(
-        sa.insert(outbox)
-        .values(
-            tenant=letter.tenant,
-            ticket_id=letter.ticket_id,
-            event_id=letter.event_id,
-            relay=letter.relay,
-            audience=letter.audience,
-            block=letter.block,
-            kind=letter.kind,
-            sender=letter.sender,
-            recipient=letter.recipient,
-            folded=fold(letter.recipient),
-            message_id=letter.message_id,
-            data=letter.data,
-            text=letter.text,
-            created_at=now,
-            not_before=letter.not_before,
-            expires_at=letter.expires_at,
-            state="waiting",
-        )
-        .returning(outbox.c.id)
-    ).scalar_one()
-    return row
+    values = {
+        "tenant": letter.tenant,
+        "ticket_id": letter.ticket_id,
+        "event_id": letter.event_id,
+        "relay": letter.relay,
+        "audience": letter.audience,
+        "block": letter.block,
+        "kind": letter.kind,
+        "sender": letter.sender,
+        "recipient": letter.recipient,
+        "folded": fold(letter.recipient),
+        "message_id": letter.message_id,
+        "data": letter.data,
+        "text": letter.text,
+        "created_at": now,
+        "not_before": letter.not_before,
+        "expires_at": letter.expires_at,
+        "state": "waiting",
+    }
+    return insert(connection, outbox, values)
 
 
 def claim(connection: sa.Connection, relay: str, now: datetime, limit: int) -> list[Queued]:
@@ -167,28 +164,29 @@ def next_due(connection: sa.Connection, relay: str) -> datetime | None:
     ).scalar()
 
 
+_RECENT = outbox.c.created_at > sa.bindparam("hour")
+#: What warns an agent that his mails prove nothing, or were not understood.
+WARNINGS = ("unproven", "returned", "refused_command")
+_WARNED = sa.and_(_RECENT, sa.or_(*(outbox.c.block == block for block in WARNINGS)))
+_AUTOMATIC = Prepared(
+    sa.select(
+        sa.func.count().label("day"),
+        sa.func.coalesce(sa.func.sum(sa.case((_RECENT, 1), else_=0)), 0).label("hour"),
+        sa.func.coalesce(sa.func.sum(sa.case((_WARNED, 1), else_=0)), 0).label("warned"),
+    ).where(
+        outbox.c.tenant == sa.bindparam("tenant"),
+        outbox.c.folded == sa.bindparam("folded"),
+        outbox.c.kind == "automatic",
+        outbox.c.created_at > sa.bindparam("day"),
+    )
+)
+
+
 def automatic_since(connection: sa.Connection, tenant: str, written: str, now: datetime) -> tuple[int, int, int]:
     """How many automatic mails were decided for an address within a day, within an hour, and to warn an agent."""
-    recent = outbox.c.created_at > now - timedelta(hours=1)
-    row = connection.execute(
-        sa.select(
-            sa.func.count(),
-            sa.func.coalesce(sa.func.sum(sa.case((recent, 1), else_=0)), 0),
-            sa.func.coalesce(
-                sa.func.sum(
-                    sa.case(
-                        (sa.and_(recent, outbox.c.block.in_(("unproven", "returned", "refused_command"))), 1), else_=0
-                    )
-                ),
-                0,
-            ),
-        ).where(
-            outbox.c.tenant == tenant,
-            outbox.c.folded == fold(written),
-            outbox.c.kind == "automatic",
-            outbox.c.created_at > now - timedelta(days=1),
-        )
-    ).one()
+    hour, day = now - timedelta(hours=1), now - timedelta(days=1)
+    row = _AUTOMATIC.first(connection, tenant=tenant, folded=fold(written), hour=hour, day=day)
+    assert row is not None
     return int(row[0]), int(row[1]), int(row[2])
 
 

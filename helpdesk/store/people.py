@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from helpdesk.domain.address import domain_of, fold
 from helpdesk.domain.contract import Contract
 from helpdesk.domain.people import Organisation, Person
+from helpdesk.store.prepared import Prepared, insert_or_ignore
 from helpdesk.store.tables import address, contract, domain, membership, organisation, person
-from helpdesk.store.upsert import insert_or_ignore
 
 _PERSON = (
     sa.select(
@@ -33,18 +33,39 @@ _PERSON = (
     .outerjoin(organisation, organisation.c.id == membership.c.organisation_id)
 )
 
+#: The id of no organisation.
+NOBODYS = 0
 #: Whoever went from one organisation to another belongs to the one that did not end, or ended last.
 _CURRENT_FIRST = (membership.c.ends.is_not(None), membership.c.ends.desc(), membership.c.id)
 
 
+_BY_ADDRESS = Prepared(
+    _PERSON.add_columns(address.c.written)
+    .join(address, address.c.person_id == person.c.id)
+    .where(
+        address.c.tenant == sa.bindparam("tenant"),
+        address.c.address == sa.bindparam("folded"),
+        address.c.ended_at.is_(None),
+    )
+    .order_by(*_CURRENT_FIRST)
+    .limit(1)
+)
+_BY_ID = Prepared(
+    _PERSON.where(person.c.id == sa.bindparam("person_id"))
+    .order_by(membership.c.organisation_id != sa.bindparam("organisation_id"), *_CURRENT_FIRST)
+    .limit(1)
+)
+_WRITTEN = Prepared(
+    sa.select(address.c.written)
+    .where(address.c.person_id == sa.bindparam("person_id"))
+    .order_by(address.c.ended_at.is_not(None), address.c.position, address.c.id)
+    .limit(1)
+)
+
+
 def by_address(connection: sa.Connection, tenant: str, written: str, today: date) -> Person | None:
     """Who uses this address, believed from the address alone."""
-    row = connection.execute(
-        _PERSON.add_columns(address.c.written)
-        .join(address, address.c.person_id == person.c.id)
-        .where(address.c.tenant == tenant, address.c.address == fold(written), address.c.ended_at.is_(None))
-        .order_by(*_CURRENT_FIRST)
-    ).first()
+    row = _BY_ADDRESS.first(connection, tenant=tenant, folded=fold(written))
     if row is None:
         return None
     found = _person(row, row.written)
@@ -54,41 +75,37 @@ def by_address(connection: sa.Connection, tenant: str, written: str, today: date
 
 def by_id(connection: sa.Connection, person_id: int, organisation_id: int | None = None) -> Person:
     """A person whose id is in a row of ours, seen as a member of this organisation where he is or was one."""
-    preferred = (membership.c.organisation_id != organisation_id,) if organisation_id is not None else ()
-    row = connection.execute(_PERSON.where(person.c.id == person_id).order_by(*preferred, *_CURRENT_FIRST)).first()
+    row = _BY_ID.first(connection, person_id=person_id, organisation_id=organisation_id or NOBODYS)
     assert row is not None
-    written = connection.execute(
-        sa.select(address.c.written)
-        .where(address.c.person_id == person_id)
-        .order_by(address.c.ended_at.is_not(None), address.c.position, address.c.id)
-    ).scalar()
-    return _person(row, written or "")
+    return _person(row, _WRITTEN.scalar(connection, person_id=person_id) or "")
 
 
 def _person(row: Any, written: str) -> Person:
-    found = row._mapping
     group = None
-    if found["organisation_id"] is not None:
-        group = Organisation(found["organisation_id"], found["organisation"], found["manager"])
+    if row.organisation_id is not None:
+        group = Organisation(row.organisation_id, row.organisation, row.manager)
     return Person(
-        id=found["id"],
-        name=found["name"],
+        id=row.id,
+        name=row.name,
         address=written,
         organisation=group,
-        role=found["role"] or "",
-        language=found["language"],
-        zone=found["zone"],
-        agent=found["agent"],
+        role=row.role or "",
+        language=row.language,
+        zone=row.zone,
+        agent=row.agent,
     )
+
+
+_BY_DOMAIN = Prepared(
+    sa.select(organisation)
+    .join(domain, domain.c.organisation_id == organisation.c.id)
+    .where(domain.c.tenant == sa.bindparam("tenant"), domain.c.domain == sa.bindparam("domain"))
+)
 
 
 def by_domain(connection: sa.Connection, tenant: str, written: str) -> Organisation | None:
     """The organisation that owns the domain of an address (SM5); public mail domains are never anybody's."""
-    row = connection.execute(
-        sa.select(organisation)
-        .join(domain, domain.c.organisation_id == organisation.c.id)
-        .where(domain.c.tenant == tenant, domain.c.domain == domain_of(written))
-    ).first()
+    row = _BY_DOMAIN.first(connection, tenant=tenant, domain=domain_of(written))
     return Organisation(row.id, row.name, row.manager) if row else None
 
 
@@ -117,9 +134,12 @@ def join(connection: sa.Connection, tenant: str, person_id: int, organisation_id
         )
 
 
+_CONTRACTS = Prepared(sa.select(contract).where(contract.c.organisation_id == sa.bindparam("organisation_id")))
+
+
 def contracts_of(connection: sa.Connection, organisation_id: int) -> tuple[Contract, ...]:
     """All agreements of an organisation, whatever their dates."""
-    rows = connection.execute(sa.select(contract).where(contract.c.organisation_id == organisation_id))
+    rows = _CONTRACTS.rows(connection, organisation_id=organisation_id)
     return tuple(
         Contract(
             row.id, row.kind, row.number, row.starts, row.ends, tuple(row.products), row.manager, row.organisation_id

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from helpdesk.domain.mail import Door, Envelope, RawMail
 from helpdesk.store.engine import lease_clock
+from helpdesk.store.prepared import Prepared, insert, insert_or_ignore
 from helpdesk.store.tables import mail, quarantine, raw, sighting, spool
-from helpdesk.store.upsert import insert_or_ignore
 
 #: A claim lasts so long, in seconds; a reader that died loses it (F4).
 LEASE_SECONDS = 60.0
@@ -41,31 +41,27 @@ def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: 
     digest = hashlib.sha256(kept.data).hexdigest()
     insert_or_ignore(connection, raw, {"hash": digest, "data": kept.data})
     for tenant in tenants:
-        row = connection.execute(
-            sa.insert(spool)
-            .values(
-                tenant=tenant,
-                door=kept.door.value,
-                sender=kept.envelope.sender,
-                recipients=list(kept.envelope.recipients),
-                peer=kept.envelope.peer,
-                user=kept.envelope.user,
-                received_at=kept.received_at,
-                raw_hash=digest,
-            )
-            .returning(spool.c.id)
-        ).scalar_one()
+        values = {
+            "tenant": tenant,
+            "door": kept.door.value,
+            "sender": kept.envelope.sender,
+            "recipients": list(kept.envelope.recipients),
+            "peer": kept.envelope.peer,
+            "user": kept.envelope.user,
+            "received_at": kept.received_at,
+            "raw_hash": digest,
+        }
+        row = insert(connection, spool, values)
         rows.append(row)
         if kept.sighting:
-            connection.execute(
-                sa.insert(sighting).values(
-                    spool_id=row,
-                    mailbox=kept.sighting.mailbox,
-                    uidvalidity=kept.sighting.uidvalidity,
-                    uid=kept.sighting.uid,
-                    seen_at=now,
-                )
-            )
+            seen = {
+                "spool_id": row,
+                "mailbox": kept.sighting.mailbox,
+                "uidvalidity": kept.sighting.uidvalidity,
+                "uid": kept.sighting.uid,
+                "seen_at": now,
+            }
+            insert(connection, sighting, seen)
     return rows
 
 
@@ -141,16 +137,22 @@ def _spooled(row: sa.Row[tuple[object, ...]]) -> Spooled:
     return Spooled(found["id"], found["tenant"], found["lease_no"], found["attempts"], kept)
 
 
+_FINISH = Prepared(
+    sa.update(spool).where(
+        spool.c.id == sa.bindparam("of_mail"),
+        spool.c.done_at.is_(None),
+        spool.c.lease_no == sa.bindparam("of_lease"),
+    ),
+    ("done_at", "outcome", "outcome_why", "ticket_id", "lease_until"),
+)
+
+
 def finish(
     connection: sa.Connection, taken: Spooled, outcome: str, why: str, ticket_id: int | None, now: datetime
 ) -> None:
     """Say what became of a mail, once; raises LeaseLost where another daemon owns it by now."""
-    done = connection.execute(
-        sa.update(spool)
-        .where(spool.c.id == taken.id, spool.c.done_at.is_(None), spool.c.lease_no == taken.lease_no)
-        .values(done_at=now, outcome=outcome, outcome_why=why, ticket_id=ticket_id, lease_until=None)
-    )
-    if done.rowcount != 1:
+    values = {"done_at": now, "outcome": outcome, "outcome_why": why, "ticket_id": ticket_id, "lease_until": None}
+    if _FINISH.run(connection, of_mail=taken.id, of_lease=taken.lease_no, **values) != 1:
         raise LeaseLost(f"mail {taken.id}")
 
 

@@ -16,6 +16,7 @@ from helpdesk.domain.people import Person
 from helpdesk.domain.sla import Timer
 from helpdesk.domain.ticket import Reason, Status, Ticket
 from helpdesk.store import people
+from helpdesk.store.prepared import Prepared, insert, insert_or_ignore, update
 from helpdesk.store.tables import (
     contract,
     counter,
@@ -30,19 +31,26 @@ from helpdesk.store.tables import (
     ticket,
     timer,
 )
-from helpdesk.store.upsert import insert_or_ignore
 
 #: The first ticket of a prefix is one above this.
 FIRST_NUMBER = 1000
 
 
+_COUNT = Prepared(
+    sa.update(counter)
+    .where(counter.c.name == sa.bindparam("counted"))
+    .values(value=counter.c.value + 1)
+    .returning(counter.c.value)
+)
+
+
 def next_reference(connection: sa.Connection, tenant: str, prefix: str) -> str:
     """A reference that no other ticket of the tenant has, for example AC-1042."""
     name = f"reference {tenant} {prefix}"
-    insert_or_ignore(connection, counter, {"name": name, "value": FIRST_NUMBER})
-    number = connection.execute(
-        sa.update(counter).where(counter.c.name == name).values(value=counter.c.value + 1).returning(counter.c.value)
-    ).scalar_one()
+    number = _COUNT.scalar(connection, counted=name)
+    if number is None:
+        insert_or_ignore(connection, counter, {"name": name, "value": FIRST_NUMBER})
+        number = _COUNT.scalar(connection, counted=name)
     return f"{prefix}-{number}"
 
 
@@ -59,47 +67,52 @@ def open_ticket(
 ) -> tuple[int, str]:
     """A new ticket; its id and reference."""
     reference = next_reference(connection, tenant, prefix)
-    ticket_id = connection.execute(
-        sa.insert(ticket)
-        .values(
-            tenant=tenant,
-            desk=desk,
-            reference=reference,
-            subject=subject,
-            status=Status.NEW.value,
-            requester_id=requester.id,
-            organisation_id=requester.organisation.id if requester.organisation else None,
-            proven=proven,
-            opened_at=at,
-            changed_at=at,
-        )
-        .returning(ticket.c.id)
-    ).scalar_one()
-    return ticket_id, reference
+    values = {
+        "tenant": tenant,
+        "desk": desk,
+        "reference": reference,
+        "subject": subject,
+        "status": Status.NEW.value,
+        "requester_id": requester.id,
+        "organisation_id": requester.organisation.id if requester.organisation else None,
+        "proven": proven,
+        "opened_at": at,
+        "changed_at": at,
+    }
+    return insert(connection, ticket, values), reference
 
 
 def change(connection: sa.Connection, ticket_id: int, at: datetime, **values: Any) -> None:
     """Change columns of a ticket; the event that says so is the caller's."""
-    connection.execute(sa.update(ticket).where(ticket.c.id == ticket_id).values(changed_at=at, **values))
+    update(connection, ticket, ticket_id, {"changed_at": at, **values})
+
+
+_LOCK = Prepared(sa.select(ticket.c.id).where(ticket.c.id == sa.bindparam("ticket_id")).with_for_update())
+_BY_ID = Prepared(
+    sa.select(ticket).where(ticket.c.tenant == sa.bindparam("tenant"), ticket.c.id == sa.bindparam("ticket_id"))
+)
+_BY_REFERENCE = Prepared(
+    sa.select(ticket).where(ticket.c.tenant == sa.bindparam("tenant"), ticket.c.reference == sa.bindparam("reference"))
+)
+_PARTICIPANTS = Prepared(sa.select(participant.c.person_id).where(participant.c.ticket_id == sa.bindparam("ticket_id")))
 
 
 def snapshot(connection: sa.Connection, tenant: str, ticket_id: int, *, lock: bool = False) -> Ticket | None:
     """A ticket of this tenant by id; with ``lock`` no other daemon changes it before this transaction ends."""
-    if lock:
-        connection.execute(sa.select(ticket.c.id).where(ticket.c.id == ticket_id).with_for_update())
-    return _snapshot(connection, sa.and_(ticket.c.tenant == tenant, ticket.c.id == ticket_id))
+    if lock and connection.dialect.name != "sqlite":  # where the transaction itself is the lock
+        _LOCK.first(connection, ticket_id=ticket_id)
+    return _snapshot(connection, _BY_ID.first(connection, tenant=tenant, ticket_id=ticket_id))
 
 
 def by_reference(connection: sa.Connection, tenant: str, reference: str) -> Ticket | None:
     """A ticket of this tenant by the reference people know."""
-    return _snapshot(connection, sa.and_(ticket.c.tenant == tenant, ticket.c.reference == reference))
+    return _snapshot(connection, _BY_REFERENCE.first(connection, tenant=tenant, reference=reference))
 
 
-def _snapshot(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Ticket | None:
-    row = connection.execute(sa.select(ticket).where(condition)).first()
+def _snapshot(connection: sa.Connection, row: Any) -> Ticket | None:
     if row is None:
         return None
-    others = connection.execute(sa.select(participant.c.person_id).where(participant.c.ticket_id == row.id)).scalars()
+    others = _PARTICIPANTS.rows(connection, ticket_id=row.id)
     return Ticket(
         id=row.id,
         reference=row.reference,
@@ -109,7 +122,7 @@ def _snapshot(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> T
         reason=Reason(row.reason),
         opened_at=row.opened_at,
         requester=people.by_id(connection, row.requester_id, row.organisation_id),
-        participants=tuple(people.by_id(connection, person_id) for person_id in others),
+        participants=tuple(people.by_id(connection, other.person_id) for other in others),
         agent=row.agent,
         severity=row.severity,
         contract_id=row.contract_id,
@@ -231,14 +244,16 @@ def note_named(connection: sa.Connection, ticket_id: int, addresses: Iterable[st
         insert_or_ignore(connection, named, {"ticket_id": ticket_id, "address": one})
 
 
+_NAMED = Prepared(
+    sa.select(named.c.id).where(
+        named.c.ticket_id == sa.bindparam("ticket_id"), named.c.address == sa.bindparam("address")
+    )
+)
+
+
 def was_named(connection: sa.Connection, ticket_id: int, written: str) -> bool:
     """True where an entry of the ticket named this address in To or Cc."""
-    return (
-        connection.execute(
-            sa.select(named.c.id).where(named.c.ticket_id == ticket_id, named.c.address == fold(written))
-        ).first()
-        is not None
-    )
+    return _NAMED.first(connection, ticket_id=ticket_id, address=fold(written)) is not None
 
 
 def add_event(
@@ -254,21 +269,17 @@ def add_event(
     spool_id: int | None = None,
 ) -> int:
     """Append to a ticket's history; the event's id."""
-    event_id: int = connection.execute(
-        sa.insert(event)
-        .values(
-            tenant=tenant,
-            ticket_id=ticket_id,
-            at=at,
-            kind=kind.value,
-            person_id=person_id,
-            text=text,
-            data=dict(data or {}),
-            spool_id=spool_id,
-        )
-        .returning(event.c.id)
-    ).scalar_one()
-    return event_id
+    values = {
+        "tenant": tenant,
+        "ticket_id": ticket_id,
+        "at": at,
+        "kind": kind.value,
+        "person_id": person_id,
+        "text": text,
+        "data": dict(data or {}),
+        "spool_id": spool_id,
+    }
+    return insert(connection, event, values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,16 +305,17 @@ def history(connection: sa.Connection, ticket_id: int) -> list[Event]:
     ]
 
 
+_LAST_WORDS = Prepared(
+    sa.select(event.c.text)
+    .where(event.c.ticket_id == sa.bindparam("ticket_id"), event.c.kind == EventKind.CUSTOMER_ENTRY.value)
+    .order_by(event.c.id.desc())
+    .limit(1)
+)
+
+
 def last_words(connection: sa.Connection, ticket_id: int) -> str:
     """What the customer wrote last."""
-    return (
-        connection.execute(
-            sa.select(event.c.text)
-            .where(event.c.ticket_id == ticket_id, event.c.kind == EventKind.CUSTOMER_ENTRY.value)
-            .order_by(event.c.id.desc())
-        ).scalar()
-        or ""
-    )
+    return _LAST_WORDS.scalar(connection, ticket_id=ticket_id) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,14 +332,18 @@ def entry(connection: sa.Connection, event_id: int) -> Entry | None:
     return Entry(row.text, row.person_id) if row else None
 
 
+#: The kinds of events that promises are measured by.
+MEASURED = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)
+_HAPPENED = Prepared(
+    sa.select(event.c.at, event.c.kind, event.c.data)
+    .where(event.c.ticket_id == sa.bindparam("ticket_id"), sa.or_(*(event.c.kind == kind.value for kind in MEASURED)))
+    .order_by(event.c.at, event.c.id)
+)
+
+
 def happened(connection: sa.Connection, ticket_id: int) -> list[Happened]:
     """The events that promises are measured by, in order of their time."""
-    kinds = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)
-    rows = connection.execute(
-        sa.select(event.c.at, event.c.kind, event.c.data)
-        .where(event.c.ticket_id == ticket_id, event.c.kind.in_([kind.value for kind in kinds]))
-        .order_by(event.c.at, event.c.id)
-    )
+    rows = _HAPPENED.rows(connection, ticket_id=ticket_id)
     return [Happened(row.at, EventKind(row.kind), row.data) for row in rows]
 
 
@@ -355,30 +371,42 @@ def by_message_ids(connection: sa.Connection, tenant: str, ids: Sequence[str]) -
     return list(dict.fromkeys(found))
 
 
+_THREAD = Prepared(
+    sa.select(message_id.c.message_id)
+    .where(message_id.c.ticket_id == sa.bindparam("ticket_id"), message_id.c.audience == sa.bindparam("audience"))
+    .order_by(message_id.c.id)
+)
+
+
 def thread(connection: sa.Connection, ticket_id: int, audience: str) -> list[str]:
     """The Message-IDs that an audience has seen of a ticket, oldest first."""
-    return list(
-        connection.execute(
-            sa.select(message_id.c.message_id)
-            .where(message_id.c.ticket_id == ticket_id, message_id.c.audience == audience)
-            .order_by(message_id.c.id)
-        ).scalars()
-    )
+    return [row.message_id for row in _THREAD.rows(connection, ticket_id=ticket_id, audience=audience)]
+
+
+_STORE_TIMER = Prepared(
+    sa.update(timer).where(
+        timer.c.ticket_id == sa.bindparam("of_ticket"), timer.c.promise == sa.bindparam("of_promise")
+    ),
+    ("state", "due_at", "wake_at", "round"),
+)
 
 
 def store_timer(connection: sa.Connection, tenant: str, ticket_id: int, found: Timer, wake_at: datetime | None) -> None:
     """Write the index row of a computed timer."""
     values = {"state": found.state, "due_at": found.due_at, "wake_at": wake_at, "round": found.round}
     key = {"tenant": tenant, "ticket_id": ticket_id, "promise": found.promise}
-    if not insert_or_ignore(connection, timer, {**key, **values}):
-        connection.execute(
-            sa.update(timer).where(timer.c.ticket_id == ticket_id, timer.c.promise == found.promise).values(**values)
-        )
+    if not _STORE_TIMER.run(connection, of_ticket=ticket_id, of_promise=found.promise, **values):
+        insert_or_ignore(connection, timer, {**key, **values})
+
+
+_DROP_TIMER = Prepared(
+    sa.delete(timer).where(timer.c.ticket_id == sa.bindparam("ticket_id"), timer.c.promise == sa.bindparam("promise"))
+)
 
 
 def drop_timer(connection: sa.Connection, ticket_id: int, promise: str) -> None:
     """Nothing is promised any more, or not yet: no index row."""
-    connection.execute(sa.delete(timer).where(timer.c.ticket_id == ticket_id, timer.c.promise == promise))
+    _DROP_TIMER.run(connection, ticket_id=ticket_id, promise=promise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,14 +442,16 @@ def timers(connection: sa.Connection, ticket_id: int) -> list[tuple[str, str, da
     return [(row.promise, row.state, row.due_at) for row in rows]
 
 
+_REMINDERS = Prepared(
+    sa.select(reminder.c.round, reminder.c.step).where(
+        reminder.c.ticket_id == sa.bindparam("ticket_id"), reminder.c.promise == sa.bindparam("promise")
+    )
+)
+
+
 def reminders_done(connection: sa.Connection, ticket_id: int, promise: str) -> set[tuple[int, str]]:
     """(round, step) of the reminders that were spoken of."""
-    rows = connection.execute(
-        sa.select(reminder.c.round, reminder.c.step).where(
-            reminder.c.ticket_id == ticket_id, reminder.c.promise == promise
-        )
-    )
-    return {(row.round, row.step) for row in rows}
+    return {(row.round, row.step) for row in _REMINDERS.rows(connection, ticket_id=ticket_id, promise=promise)}
 
 
 def note_reminders(
@@ -449,18 +479,17 @@ def store_decision(
     input_id: int | None = None,
 ) -> None:
     """Keep what was known and what was decided, for whoever asks why."""
-    connection.execute(
-        sa.insert(decision).values(
-            tenant=tenant,
-            trigger=trigger,
-            spool_id=spool_id,
-            input_id=input_id,
-            ticket_id=ticket_id,
-            at=at,
-            facts=dict(facts),
-            decision=dict(decided),
-        )
-    )
+    values = {
+        "tenant": tenant,
+        "trigger": trigger,
+        "spool_id": spool_id,
+        "input_id": input_id,
+        "ticket_id": ticket_id,
+        "at": at,
+        "facts": dict(facts),
+        "decision": dict(decided),
+    }
+    insert(connection, decision, values)
 
 
 def decisions(connection: sa.Connection, ticket_id: int) -> list[Mapping[str, Any]]:
