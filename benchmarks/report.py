@@ -1,0 +1,17 @@
+"""Put figures into a document without touching the words around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BEGIN = "<!-- figures: begin -->"
+END = "<!-- figures: end -->"
+
+
+def put_between_markers(file: Path, text: str) -> None:
+    """Replace what stands between the two markers; ValueError where the file has not both."""
+    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{file} has no lines {BEGIN} and {END}")
+    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
