@@ -1,6 +1,6 @@
 """config/*.toml -> frozen settings.
 
-    helpdesk.toml        database, listeners, mailboxes, relays, border
+    helpdesk.toml        database, listeners, mailboxes, relays, border, alarms
     agents.toml          who answers
     calendars/NAME.toml  working hours, zone, holidays
     desks/NAME.toml      a desk: addresses, calendar, targets, and its policy
@@ -18,8 +18,10 @@ import subprocess
 import tomllib
 from collections.abc import Mapping
 from datetime import date, time
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,6 +33,7 @@ from helpdesk.domain.sla import Target, parse_share
 
 S = TypeVar("S", bound=BaseModel)
 
+_SMTP_PORT = 25
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
@@ -64,7 +67,32 @@ def _folder_name(value: str) -> str:
     return value
 
 
+def _ip_address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f"'{value}' is not an IP address; legal: like 192.0.2.10 or 2001:db8::1") from None
+
+
+def _webhook(value: str) -> str:
+    address = urlsplit(value)
+    safe = address.scheme == "https" or (address.scheme == "http" and _is_loopback(address.hostname or ""))
+    if value and not (safe and address.hostname):
+        raise ValueError(
+            "a webhook must be an address that nobody can listen in on; legal: https://..., http://127.0.0.1"
+        )
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 Address = Annotated[str, AfterValidator(_address)]
+IpAddress = Annotated[str, AfterValidator(_ip_address)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Language = Annotated[str, AfterValidator(_language)]
 Name = Annotated[str, AfterValidator(_name)]
@@ -113,29 +141,42 @@ class Database(Section):
     url: str = "sqlite:///helpdesk.sqlite"
 
 
-class Certificate(Section):
-    """Certificate chain and private key, PEM files."""
-
-    certificate: Path
-    key: Path
-
-
 class Listener(Section):
-    """A door that listens."""
+    """A door that listens, on ``host`` and ``port`` or on a unix socket, and the limits that keep it open."""
 
-    kind: Literal["smtp", "submission"] = "smtp"
+    kind: Literal["smtp", "lmtp", "submission"] = "smtp"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 2525
+    path: Path | None = None
     hostname: str = "localhost"
-    tls: Certificate | None = None
-    max_megabytes: Annotated[int, Field(ge=1, le=150)] = 35
+    tls: Literal["implicit", "starttls", "none"] = "none"
+    certificate: Path | None = None
+    key: Path | None = None
+    require_tls: bool = False
     accounts_file: Path | None = None
+    connections: Annotated[int, Field(ge=1, le=5000)] = 200
     connections_per_address: Annotated[int, Field(ge=1)] = 10
+    uncapped_addresses: tuple[IpAddress, ...] = ("127.0.0.1", "::1")
+    max_megabytes: Annotated[int, Field(ge=1, le=150)] = 35
+    max_line_kilobytes: Annotated[int, Field(ge=1)] = 1024
+    max_recipients: Annotated[int, Field(ge=100)] = 100  # RFC 5321 section 4.5.3.1.8
+    max_commands: Annotated[int, Field(ge=10)] = 100
+    max_errors: Annotated[int, Field(ge=1)] = 20
+    timeout_seconds: Annotated[int, Field(ge=10, le=3600)] = 300
+    minimum_rate: Annotated[int, Field(ge=1)] = 500
 
     @model_validator(mode="after")
-    def _submission_needs(self) -> Listener:
-        if self.kind == "submission" and not (self.tls and self.accounts_file):
-            raise ValueError("a submission listener needs tls (certificate and key) and accounts_file")
+    def _fits_together(self) -> Listener:
+        if self.kind == "submission" and (self.tls == "none" or not self.accounts_file):
+            raise ValueError("a submission listener needs tls (starttls or implicit) and accounts_file")
+        if self.tls != "none" and not (self.certificate and self.key):
+            raise ValueError(f'tls = "{self.tls}" needs a certificate and its key')
+        if self.tls == "none" and (self.certificate or self.key or self.require_tls):
+            raise ValueError('a certificate, a key or require_tls needs tls = "starttls" or "implicit"')
+        if self.kind == "lmtp" and self.port == _SMTP_PORT:
+            raise ValueError("LMTP must not be spoken on port 25 (RFC 2033 section 5)")
+        if self.path and (self.kind != "lmtp" or {"host", "port", "tls"} & self.model_fields_set):
+            raise ValueError('path is for kind = "lmtp", instead of host, port and tls')
         return self
 
 
@@ -152,8 +193,8 @@ class Imap(Secret):
     archive: FolderName = "Archive"
     desk_address: Address
     max_megabytes: Annotated[int, Field(ge=1, le=150)] = 35
-    poll_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
-    idle_seconds: Annotated[int, Field(ge=5, le=300)] = 290
+    poll_seconds: Annotated[int, Field(ge=1, le=3600)] = 40
+    idle_seconds: Annotated[int, Field(ge=5, le=300)] = 40
 
 
 class Relay(Secret):
@@ -167,6 +208,7 @@ class Relay(Secret):
     ca_file: Path | None = None
     user: str = ""
     delivery: Annotated[str, Field(pattern=r"^(maildir:.+)?$")] = ""
+    own_return_paths: bool = True
 
     @model_validator(mode="after")
     def _one_way(self) -> Relay:
@@ -190,11 +232,54 @@ class Limits(Section):
 
     automatic_per_hour: Annotated[int, Field(ge=1)] = 20
     unproven_per_day: Annotated[int, Field(ge=0)] = 1
+    same_words_per_day: Annotated[int, Field(ge=1)] = 1
+    rapid_per_hour: Annotated[int, Field(ge=1)] = 2
     give_up_after_days: Annotated[int, Field(ge=1, le=30)] = 5
     automatic_expires_hours: Annotated[int, Field(ge=1)] = 24
     reading_seconds: Annotated[int, Field(ge=1, le=180)] = 20
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     mails_per_second: Annotated[int, Field(ge=0)] = 0
+
+
+class Alarm(Secret):
+    """A way to reach a person when a part does not work: a command, a webhook, or a second relay with ``to``."""
+
+    command: tuple[str, ...] = ()
+    webhook: Annotated[str, AfterValidator(_webhook)] = ""
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    tls: Literal["implicit", "starttls", "none"] = "starttls"
+    ca_file: Path | None = None
+    user: str = ""
+    to: Annotated[str, AfterValidator(lambda value: value and _address(value))] = ""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Alarm:
+        if sum(map(bool, (self.command, self.webhook, self.host))) != 1:
+            raise ValueError("an alarm needs one of command, webhook, or host (with to)")
+        if bool(self.host) != bool(self.to):
+            raise ValueError("host and to go together: the relay, and whom the mail is for")
+        if self.user and self.tls == "none":
+            raise ValueError("a password needs tls; legal: starttls, implicit")
+        return self
+
+
+class Health(Section):
+    """How the daemon shows that it is well, and when it raises the alarm."""
+
+    alarm_after_seconds: Annotated[int, Field(ge=1, le=240)] = 60
+    file: Path = Path("health.json")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    open_to_network: bool = False
+
+    @model_validator(mode="after")
+    def _stays_here(self) -> Health:
+        if not self.open_to_network and not _is_loopback(self.host):
+            raise ValueError(
+                f"'{self.host}' can be reached by others; legal: 127.0.0.1, ::1, or open_to_network = true"
+            )
+        return self
 
 
 class TimeShift(Section):
@@ -213,6 +298,8 @@ class Main(Section):
     relay: Annotated[tuple[Relay, ...], Field(min_length=1)]
     border: Border = Border()
     limits: Limits = Limits()
+    alarm: tuple[Alarm, ...] = ()
+    health: Health = Health()
     keys_file: Path = Path("helpdesk.keys")
     time: TimeShift = TimeShift()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+#: An offset in seconds has no more digits than that.
+LONGEST_OFFSET = 64
 
 TimeSource = Callable[[], datetime]
 
@@ -24,7 +28,12 @@ class Shifted:
 
     def __call__(self) -> datetime:
         try:
-            seconds = float(self.file.read_text() or 0)
+            # Asked for several times a mail, so without what a text file takes.
+            opened = os.open(self.file, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                seconds = float(os.read(opened, LONGEST_OFFSET) or 0)
+            finally:
+                os.close(opened)
         except (OSError, ValueError):
             seconds = 0.0
         return real() + timedelta(seconds=seconds)

@@ -98,10 +98,34 @@ MAILBOX = (
         ("helpdesk.toml", "port = 2525", "prot = 2525", "listener.1.prot", "kind"),
         ("helpdesk.toml", "port = 2525", 'kind = "pop"', "listener.1.kind", "submission"),
         ("helpdesk.toml", "port = 2525", 'kind = "submission"', "listener.1", "accounts_file"),
+        ("helpdesk.toml", "port = 2525", 'tls = "ssl"', "listener.1.tls", "'starttls'"),
+        ("helpdesk.toml", "port = 2525", 'tls = "implicit"\nkey = "a"', "listener.1", "needs a certificate"),
+        ("helpdesk.toml", "port = 2525", 'certificate = "a"\nkey = "b"', "listener.1", 'needs tls = "starttls"'),
+        ("helpdesk.toml", "port = 2525", "require_tls = true", "listener.1", 'needs tls = "starttls"'),
+        ("helpdesk.toml", "port = 2525", 'kind = "lmtp"\nport = 25', "listener.1", "RFC 2033"),
+        ("helpdesk.toml", "port = 2525", 'path = "smtp.socket"', "listener.1", 'kind = "lmtp"'),
+        ("helpdesk.toml", "port = 2525", 'kind = "lmtp"\npath = "x"\nport = 24', "listener.1", "instead of host, port"),
+        ("helpdesk.toml", "port = 2525", 'uncapped_addresses = ["mx"]', "listener.1.uncapped_addresses.1", "192.0.2.10"),
+        ("helpdesk.toml", "port = 2525", "max_recipients = 99", "listener.1.max_recipients", "100"),
+        ("helpdesk.toml", "port = 2525", "connections = 0", "listener.1.connections", "1"),
+        ("helpdesk.toml", "port = 2525", "connections_per_address = 0", "listener.1.connections_per_address", "1"),
+        ("helpdesk.toml", "port = 2525", "max_line_kilobytes = 0", "listener.1.max_line_kilobytes", "1"),
+        ("helpdesk.toml", "port = 2525", "max_commands = 3", "listener.1.max_commands", "10"),
+        ("helpdesk.toml", "port = 2525", "max_errors = 0", "listener.1.max_errors", "1"),
+        ("helpdesk.toml", "port = 2525", "timeout_seconds = 1", "listener.1.timeout_seconds", "10"),
+        ("helpdesk.toml", "port = 2525", "minimum_rate = 0", "listener.1.minimum_rate", "1"),
         ("helpdesk.toml", "port = 2525", "max_megabytes = 0", "listener.1.max_megabytes", "1"),
         ("helpdesk.toml", "[[relay]]", "[limit]\n[[relay]]", "limit", "limits"),
         ("helpdesk.toml", "[[relay]]", "[limits]\nattempts = 99\n[[relay]]", "limits.attempts", "10"),
         ("helpdesk.toml", "[[relay]]", '[limits]\nattempts = "many"\n[[relay]]', "limits.attempts", "integer"),
+        ("helpdesk.toml", "[[relay]]", "[[alarm]]\n[[relay]]", "alarm.1", "command, webhook, or host"),
+        ("helpdesk.toml", "[[relay]]", '[[alarm]]\ncommand = ["x"]\nhost = "b"\n[[relay]]', "alarm.1", "one of command"),
+        ("helpdesk.toml", "[[relay]]", '[[alarm]]\nhost = "b"\n[[relay]]', "alarm.1", "host and to"),
+        ("helpdesk.toml", "[[relay]]", '[[alarm]]\nwebhook = "http://hooks.example/x"\n[[relay]]', "alarm.1.webhook",
+         "https://"),
+        ("helpdesk.toml", "[[relay]]", "[health]\nalarm_after_seconds = 300\n[[relay]]", "health.alarm_after_seconds",
+         "240"),
+        ("helpdesk.toml", "[[relay]]", '[health]\nhost = "0.0.0.0"\n[[relay]]', "health", "open_to_network"),
         ("helpdesk.toml", 'host = "smtp.acme.example"', "", "relay.1", "maildir:PATH"),
         ("helpdesk.toml", 'host = "smtp.acme.example"', 'host = "a"\ndelivery = "maildir:x"', "relay.1", "either host"),
         ("helpdesk.toml", 'host = "smtp.acme.example"', 'delivery = "folder:x"', "relay.1.delivery", "maildir"),
@@ -191,7 +215,7 @@ def test_paths_are_relative_to_the_folder(folder, monkeypatch, tmp_path_factory)
         folder,
         "helpdesk.toml",
         "port = 2525",
-        'kind = "submission"\naccounts_file = "accounts"\ntls = {certificate = "a.pem", key = "/etc/a.key"}',
+        'kind = "submission"\naccounts_file = "accounts"\ntls = "starttls"\ncertificate = "a.pem"\nkey = "/etc/a.key"',
     )
     change(folder, "helpdesk.toml", 'host = "smtp.acme.example"', 'host = "a"\npassword_file = "secret/relay"')
     monkeypatch.chdir(folder.parent)
@@ -201,8 +225,8 @@ def test_paths_are_relative_to_the_folder(folder, monkeypatch, tmp_path_factory)
     assert main.keys_file == folder / "helpdesk.keys"
     assert main.relay[0].password_file == folder / "secret" / "relay"
     assert main.listener[0].accounts_file == folder / "accounts"
-    assert main.listener[0].tls.certificate == folder / "a.pem"
-    assert main.listener[0].tls.key == Path("/etc/a.key")
+    assert main.listener[0].certificate == folder / "a.pem"
+    assert main.listener[0].key == Path("/etc/a.key")
     assert settings.database_url() == f"sqlite:///{folder}/helpdesk.sqlite"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import ssl
+import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ import click
 from helpdesk.cli.opened import clock, database
 from helpdesk.cli.place import with_line
 from helpdesk.cli.terminal import Stopped, local_time, one_line, say
-from helpdesk.domain.errors import ConfigError, TemporaryFailure
+from helpdesk.domain.alarm import Message
+from helpdesk.domain.errors import ConfigError, HelpdeskError, TemporaryFailure
 
 if TYPE_CHECKING:
     from helpdesk.settings import Settings
@@ -40,8 +42,9 @@ class _Findings:
 
 
 @click.command()
+@click.option("--try-alarm", is_flag=True, help="Also send a message over each way of [[alarm]].")
 @click.pass_obj
-def check(folder: Path) -> None:
+def check(folder: Path, try_alarm: bool) -> None:
     """Check the configuration, templates, keys and database; ends with 78 if something must be mended."""
     from helpdesk.settings import load
 
@@ -51,8 +54,10 @@ def check(folder: Path) -> None:
         settings = load(folder)
     openings: list[str] = []
     if settings is not None:
-        for part in (_policies, _templates, _keys, _doors, _relays, _database):
+        for part in (_policies, _templates, _keys, _doors, _relays, _alarms, _database):
             _run(part, settings, findings)
+        if try_alarm:
+            _run(_try_alarms, settings, findings)
         openings = _openings(settings, findings)
     for warning in findings.warnings:
         click.echo(f"warning: {one_line(warning)}", err=True)
@@ -97,6 +102,8 @@ def _keys(settings: Settings, findings: _Findings) -> None:
 
 
 def _doors(settings: Settings, findings: _Findings) -> None:
+    from helpdesk.app import certificate_faults
+    from helpdesk.inbound.listener import server_context
     from helpdesk.store.accounts import read_accounts
 
     for number, listener in enumerate(settings.main.listener, start=1):
@@ -104,22 +111,14 @@ def _doors(settings: Settings, findings: _Findings) -> None:
             with findings.collecting():
                 if not read_accounts(listener.accounts_file).hashes:
                     findings.warnings.append(f"{listener.accounts_file}: nobody can log in; see helpdesk account")
-        if listener.tls:
-            with findings.collecting():
-                _load_certificate(settings, number, listener.tls.certificate, listener.tls.key)
+        if listener.certificate and listener.key:
+            with findings.collecting(), certificate_faults(settings, number):
+                server_context(listener.certificate, listener.key)
     for mailbox in settings.main.mailbox:
         with findings.collecting():
             mailbox.password()
     if not settings.main.listener and not settings.main.mailbox:
         findings.warnings.append("helpdesk.toml: no listener and no mailbox: mail comes in by helpdesk ingest alone")
-
-
-def _load_certificate(settings: Settings, number: int, certificate: Path, key: Path) -> None:
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except OSError as problem:
-        file = str(settings.folder / "helpdesk.toml")
-        raise ConfigError(file, f"listener.{number}.tls", f"cannot be used: {problem}") from None
 
 
 def _relays(settings: Settings, findings: _Findings) -> None:
@@ -131,6 +130,35 @@ def _relays(settings: Settings, findings: _Findings) -> None:
         elif relay.user:
             with findings.collecting():
                 relay.password()
+
+
+def _alarms(settings: Settings, findings: _Findings) -> None:
+    alarms = settings.main.alarm
+    if not alarms:
+        findings.warnings.append(
+            "helpdesk.toml: alarm: there is no second channel; when the relays are away, nobody hears of it"
+        )
+    for number, section in enumerate(alarms, start=1):
+        if section.command and shutil.which(section.command[0]) is None:
+            file = str(settings.folder / "helpdesk.toml")
+            problem = ConfigError(file, f"alarm.{number}.command", f"{section.command[0]} cannot be run")
+            findings.problems.append(with_line(problem))
+        with findings.collecting():
+            section.password()
+
+
+def _try_alarms(settings: Settings, findings: _Findings) -> None:
+    from helpdesk.app import alarm_channels
+
+    place = socket.gethostname()
+    message = Message(f"helpdesk on {place}: this is only a test", "This way of raising the alarm works.\n")
+    for channel in alarm_channels(settings):
+        try:
+            channel.send(message)
+        except HelpdeskError as problem:
+            findings.problems.append(f"alarm by {channel.name}: {problem}")
+        else:
+            say(f"alarm by {channel.name}: sent")
 
 
 def _database(settings: Settings, findings: _Findings) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from helpdesk.domain.decision import (
     AddEntry,
     Assign,
+    ClearAddress,
     Confirm,
     Drop,
     Effect,
     JoinTicket,
+    MarkAddress,
     OpenTicket,
+    PassReport,
     Record,
     Relay,
     Say,
@@ -47,6 +50,12 @@ def in_words(effect: Effect) -> str:
             return f"says nothing automatic to the {effect.audience.value}"
         case Record():
             return f"records: {effect.kind.value}"
+        case PassReport():
+            return f"takes back that our mail was delivered: {effect.reason or effect.status or 'no reason given'}"
+        case MarkAddress():
+            return f"marks {effect.address}: mail to it comes back"
+        case ClearAddress():
+            return f"takes it that {effect.address} receives mail"
         case Drop():
             return f"ends here: {effect.reason}"
         case SetAside():

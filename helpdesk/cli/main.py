@@ -25,6 +25,7 @@ from helpdesk.cli import (
     demo,
     entitlement,
     explain,
+    health,
     import_,
     ingest,
     outbox,
@@ -66,6 +67,7 @@ for _command in (
     ticket.ticket,
     entitlement.entitlement,
     outbox.outbox,
+    health.health,
     quarantine.quarantine,
     account.account,
     rules.rules,
@@ -77,9 +79,19 @@ for _command in (
 
 def main() -> NoReturn:
     """The entry point of the program ``helpdesk``."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _fill_closed_streams()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
+
+
+def _fill_closed_streams() -> None:
+    """A descriptor that somebody closed would be the next file's that is opened, and our words would land in it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -19,6 +19,15 @@ _ALMOST = re.compile(r"[#\uff03]([A-Za-z]{2,20})(?![A-Za-z])")
 #: A command at the start of a line, whatever markup an editor put before it; a note anywhere, since it must not leak.
 _MARKED = re.compile(r"(?:[*_\-\u2022\"'\u201e\u201c>\s]*[#\uff03]\s?|/)([A-Za-z]{2,20})(?![A-Za-z])")
 _NOTE = re.compile(r"[#\uff03]\s?(note)(?![A-Za-z])", re.IGNORECASE)
+#: What a phone puts below a mail in which nobody wrote anything.
+_SIGNED_BY_PHONE = re.compile(
+    r"--"
+    r"|(?:sent|gesendet|envoyé|enviado|inviato|verzonden|skickat) (?:from|via|von|mit|depuis|desde|da|dal|vanaf|från) "
+    r"(?:my |meinem |mon |mi |mio |mijn |min )?(?:\S+ )?"
+    r"(?:iphone|ipad|ios|android|phone|mobile(?: device)?|galaxy|smartphone|handy|outlook)(?: \S+){0,2}?\.?"
+    r"|get outlook for \S+|von meinem \S+(?: \S+)? gesendet\.?",
+    re.IGNORECASE,
+)
 #: Likeness from which a word is taken for a misspelt command in the middle or at the end of a text.
 _NEAR = 0.75
 
@@ -44,6 +53,9 @@ def parse(lead_text: str, new_text: str, known: Collection[str]) -> Orders:
     rest = lead[first : len(lead) - last]
     below = new_text.strip("\n").removeprefix(lead_text.strip("\n"))
     text = ("\n".join(rest) + below).strip("\n")
+    written = [_bare(line) for line in text.splitlines() if _bare(line)]
+    if written and all(_SIGNED_BY_PHONE.fullmatch(line) for line in written):
+        text = ""
     for line in text.splitlines():
         meant = _MARKED.match(_bare(line)) or _NOTE.search(_bare(line))
         if meant and meant[1].lower() in known:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import email.utils
 import re
 import smtplib
+from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
 
 from helpdesk.demo.company import BORDER, DESK
 from helpdesk.domain.address import domain_of, untagged
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import RawMail
-from helpdesk.inbound.smtp import Listener, ListenerOptions
+from helpdesk.inbound.listener import Listener, ListenerOptions
 from helpdesk.timesource import TimeSource
 
 _RESULTS = re.compile(rb"^authentication-results[ \t]*:.*\r?\n(?:[ \t].*\r?\n)*", re.IGNORECASE | re.MULTILINE)
@@ -27,7 +28,9 @@ class PostOffice:
 
     def __init__(self, desk_port: int, now: TimeSource) -> None:
         self._desk_port = desk_port
-        self._listener = Listener(ListenerOptions(port=0, hostname=BORDER), self._hand_on, _for_the_desk, now)
+        self._hands = ThreadPoolExecutor(thread_name_prefix="post-office")
+        options = ListenerOptions(port=0, hostname=BORDER)
+        self._listener = Listener(options, lambda raw: self._hands.submit(self._hand_on, raw), _for_the_desk, now)
 
     @property
     def port(self) -> int:
@@ -39,6 +42,7 @@ class PostOffice:
 
     def stop(self) -> None:
         self._listener.stop(grace=1)
+        self._hands.shutdown(wait=False)
 
     def _hand_on(self, raw: RawMail) -> None:
         sender, recipients = raw.envelope.sender or "", raw.envelope.recipients

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 
+@lru_cache(maxsize=4096)
 def fold(address: str) -> str:
     """The form in which two addresses are the same identity; "" when it is no address.
 

@@ -44,6 +44,7 @@ class Calendar:
     hours: Mapping[int, tuple[Interval, ...]] = field(hash=False)
     holidays: Mapping[date, str] = field(default_factory=dict, hash=False)
     _days: dict[date, tuple[Opening, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _shifts: dict[date, tuple[Opening, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known_zone(self.zone)
@@ -141,7 +142,11 @@ class Calendar:
 
     def _shift(self, day: date) -> tuple[Opening, ...]:
         """What is really worked of the hours that begin on a date."""
-        return _overlap(self._hours_from(day), self.openings(day) + self.openings(day + _DAY))
+        if day not in self._shifts:
+            if len(self._shifts) >= _REMEMBERED_DAYS:
+                self._shifts.clear()
+            self._shifts[day] = _overlap(self._hours_from(day), self.openings(day) + self.openings(day + _DAY))
+        return self._shifts[day]
 
     def _working_day(self, at: datetime) -> date:
         """The working day to which an open instant belongs."""

@@ -116,6 +116,30 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class PassReport:
+    """A mail of ours came back, by the id of its outbox row: an input of its own, handled like a failed delivery."""
+
+    mail_id: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAddress:
+    """Mail to this address came back for good; from now on it gets no automatic mail."""
+
+    address: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAddress:
+    """This address takes mail again."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """The mail ends here, counted under this reason; its bytes stay in the spool."""
 
@@ -141,6 +165,9 @@ Effect = (
     | Relay
     | Suppress
     | Record
+    | PassReport
+    | MarkAddress
+    | ClearAddress
     | Drop
     | SetAside
 )

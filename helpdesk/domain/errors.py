@@ -8,6 +8,11 @@ HelpdeskError
 
 from __future__ import annotations
 
+import traceback
+
+#: So many places of a traceback are named, the innermost first.
+PLACES = 4
+
 
 class HelpdeskError(Exception):
     """Any fault that helpdesk itself names; its text is fit for the person who has to act."""
@@ -28,3 +33,9 @@ class TemporaryFailure(HelpdeskError):
 
 class PermanentFailure(HelpdeskError):
     """It will not work later either."""
+
+
+def place_of(fault: BaseException) -> str:
+    """Where a fault arose, for the log: ``file.py:12 name < ...``; never its text, which may hold a customer's words."""
+    frames = traceback.extract_tb(fault.__traceback__)[-PLACES:]
+    return " < ".join(f"{one.filename.rpartition('/')[2]}:{one.lineno} {one.name}" for one in reversed(frames)) or "?"

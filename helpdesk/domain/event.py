@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EventKind(StrEnum):
-    """What happened. The first four carry text and are what people call messages or notes."""
+    """What happened. The first four, and a report of a mail system, carry text; people call them messages or notes."""
 
     CUSTOMER_ENTRY = "customer entry"
     THIRD_PARTY_ENTRY = "third party entry"
@@ -18,6 +18,8 @@ class EventKind(StrEnum):
     CONTRACT = "contract"
     ANSWER_ACCEPTED = "answer accepted"
     DELIVERY_FAILED = "delivery failed"
+    BOUNCED = "bounced"
+    REPORT = "report"
     REMINDED = "reminded"
     REQUESTER = "requester"
     SAID = "said"

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 
+from helpdesk.domain.bounce import Fate
 from helpdesk.domain.contract import Contract
 from helpdesk.domain.decision import (
     Assign,
     Audience,
+    ClearAddress,
     Confirm,
     Effect,
     JoinTicket,
@@ -52,6 +54,8 @@ class Desk:
     grace_days: int = 0
     unproven_per_day: int = 1
     automatic_per_hour: int = 20
+    same_words_per_day: int = 1
+    rapid_per_hour: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,14 @@ class Candidate:
     """A ticket that the mail may belong to, strongest sign first.
 
     ``named`` is true where an entry of the ticket named the sender in To or Cc, ``same_organisation`` where the
-    sender's organisation is the requester's.
+    sender's organisation is the requester's, ``thanked`` where a held ticket's requester was thanked for his details.
     """
 
     ticket: Ticket
     how: str
     named: bool = False
     same_organisation: bool = False
+    thanked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,27 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class Ration:
     """Automatic mails already decided for the sender's address; ``warned`` are those of the last hour that told an
-    agent that a mail of his, or in his name, was not accepted."""
+    agent that a mail of his, or in his name, was not accepted; ``last_at`` is when the last one was decided."""
 
     last_day: int = 0
     last_hour: int = 0
     warned: int = 0
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The mail of ours that a report is about, and ``fate``, what the report says of it.
+
+    ``how`` is what shows that it is ours; ``known`` is true where a report of its end was acted on before.
+    """
+
+    mail_id: int
+    human: bool
+    recipient: str
+    how: str
+    fate: Fate
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +131,22 @@ class Change:
 class Delivery:
     """What became of an outbox row that was written at ``since``; ``words`` is what a person says in it.
 
-    Where that person is an agent, he is the facts' ``agent``.
+    Where that person is an agent, he is the facts' ``agent``. ``at`` is when it happened: the relay took it, refused
+    it, or it came back. ``event_id`` is the entry that it carries, ``status`` an enhanced status code, "" for none.
+    ``told`` is true where the operator heard of this address within a day.
     """
 
     outcome: str
     human: bool
     recipient: str
     reason: str = ""
-    accepted_at: datetime | None = None
+    at: datetime | None = None
     since: datetime | None = None
     words: str = ""
+    event_id: int | None = None
+    audience: str = Audience.CUSTOMER.value
+    status: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +157,10 @@ class Facts:
     ``employer`` is the organisation that a proven newcomer's domain tells.
     ``ticket`` is the ticket the input belongs to, once a rule joined or opened one; ``opened`` says that it is new.
     ``contracts`` are those of the requester's organisation and of the ``organisations`` that the mail names.
+    ``returned`` is set where the mail is a report about a mail of ours, ``to_return_path`` where it came to an address
+    that only mail systems answer to, ``to_role`` where it came to postmaster or abuse (RFC 2142). ``ours`` says that
+    the mail bears a Message-ID that we gave out.
+    ``repeats`` counts the mails of a day from the same sender with the same words, an agent's on the same ticket alone.
     """
 
     trigger: Trigger
@@ -158,6 +189,11 @@ class Facts:
     timer: TimerDue | None = None
     change: Change | None = None
     delivery: Delivery | None = None
+    returned: Returned | None = None
+    to_return_path: bool = False
+    to_role: bool = False
+    ours: bool = False
+    repeats: int = 0
     version: int = VERSION
 
     @property
@@ -168,6 +204,11 @@ class Facts:
     def may_say(self, audience: Audience) -> bool:
         """False where an earlier rule suppressed this audience."""
         return audience not in self.suppressed
+
+    @property
+    def thanked(self) -> bool:
+        """Whether the requester of the ticket was thanked for his details already."""
+        return any(found.thanked for found in self.candidates if self.ticket and found.ticket.id == self.ticket.id)
 
     def contracts_of(self, organisation_id: int) -> tuple[Contract, ...]:
         """The known contracts of one organisation."""
@@ -208,6 +249,8 @@ class Facts:
                 return self._with_organisation(effect.organisation_id)
             case Suppress():
                 return replace(self, suppressed=(*self.suppressed, effect.audience))
+            case ClearAddress() if self.sender is not None and self.sender.address == effect.address:
+                return replace(self, sender=replace(self.sender, unreachable_since=None, unreachable_why=""))
             case Say():
                 return replace(self, said=(*self.said, effect.audience))
             case _:

@@ -25,11 +25,16 @@ def first_response(events: Iterable[Happened]) -> list[Moment]:
     """When the first-response timer started, paused and stopped.
 
     It starts when the ticket is first open, pauses while the ticket is held, and stops when the relay has accepted a
-    person's answer. Closing an unanswered ticket calls it off; reopening one starts a new round.
+    person's answer. Closing an unanswered ticket calls it off; reopening one starts a new round. An answer that came
+    back was never one: the timer runs on as if the relay had not taken it.
     """
+    events = tuple(events)
+    bounced = {_delivered(event) for event in events if event.kind is EventKind.BOUNCED}
     moments: list[Moment] = []
     state = "before"
     for event in events:
+        if event.kind is EventKind.ANSWER_ACCEPTED and _delivered(event) in bounced:
+            continue
         if event.kind is EventKind.ANSWER_ACCEPTED and state != "answered":
             if state == "off" and moments[-1].what == "cancel":
                 moments.pop()  # answered and closed in one mail: the close came first, the answer counts
@@ -40,6 +45,11 @@ def first_response(events: Iterable[Happened]) -> list[Moment]:
             if what:
                 moments.append(Moment(event.at, what))
     return moments
+
+
+def _delivered(event: Happened) -> tuple[Value, Value]:
+    """The entry, and to whom it went."""
+    return event.data.get("event"), event.data.get("recipient")
 
 
 def _step(status: Status, state: str) -> tuple[What | None, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,10 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A contact, a partner or a stranger; ``address`` is the one on record, language and zone already defaulted."""
+    """A contact, a partner or a stranger; ``address`` is the one on record, language and zone already defaulted.
+
+    ``unreachable_since`` is when mail to the address came back for good, and ``unreachable_why`` what was said then.
+    """
 
     id: int
     name: str
@@ -26,6 +30,8 @@ class Person:
     language: str = ""
     zone: str = ""
     agent: str = ""
+    unreachable_since: datetime | None = None
+    unreachable_why: str = ""
 
     @property
     def called(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.proof import Proof
 
@@ -28,6 +29,11 @@ class Kind(StrEnum):
     def by_machine(self) -> bool:
         """True where no automatic mail may answer it (RFC 3834 section 2)."""
         return self is not Kind.HUMAN
+
+    @property
+    def is_report(self) -> bool:
+        """True where a mail system speaks of a mail that it was given; such a mail is never a request."""
+        return self in (Kind.BOUNCE, Kind.DELAYED, Kind.RECEIPT)
 
     @property
     def unattended(self) -> bool:
@@ -63,6 +69,8 @@ class Reading:
     ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
     ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.
     ``content_hash`` covers the stable headers and the body, so that two sightings of one mail are recognised.
+    ``likeness`` is the same for mails of one sender whose own words differ in numbers and ids alone, as a machine's do;
+    "" where there are no words. ``report`` is what a delivery report or receipt says.
     ``loop_marks`` are the values of our own ``X-Helpdesk-Loop`` headers; ``hops`` counts Received headers.
     """
 
@@ -85,6 +93,8 @@ class Reading:
     lead_text: str = field(default="", metadata=NOT_STORED)
     attachments: tuple[Attachment, ...] = ()
     content_hash: str = ""
+    likeness: str = ""
+    report: Report | None = None
     loop_marks: tuple[str, ...] = ()
     hops: int = 0
     defects: tuple[str, ...] = ()

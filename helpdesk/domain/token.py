@@ -19,6 +19,7 @@ _LOCAL_PART_LIMIT = 64  # RFC 5321 section 4.5.3.1.1, octets
 _LARGEST = 2**63 - 1
 # 12 octets of MAC and two numbers of one to nine octets each.
 _TAG = re.compile(r"([rn])([a-z2-7]{23,48})")
+_RETURN_TAG = re.compile(r"b([a-z2-7]{23,48})")
 _OWN_ID = re.compile(r"<?hd\.([a-z2-7]{23,48})\.([a-z])@[^@<>\s]+>?")
 
 Purpose = Literal["r", "n"]
@@ -67,8 +68,32 @@ def unsign(keys: Keys, purpose: str, text: str, count: int) -> tuple[int, ...] |
 
 def reply_address(keys: Keys, address: str, purpose: Purpose, ticket_id: int, person_id: int) -> str:
     """``local+<r|n><token>@domain``; ValueError where its local part would pass 64 octets (RFC 5321)."""
+    return _tagged(keys, address, purpose, ticket_id, person_id)
+
+
+def return_address(keys: Keys, address: str, event_id: int, mail_id: int) -> str:
+    """``local+b<token>@domain``, the return path of one mail to one recipient (VERP); ValueError where it is too long.
+
+    It names the entry and the row of the outbox, so that a report which comes to it is known to be about that mail.
+    """
+    return _tagged(keys, address, "b", event_id, mail_id)
+
+
+def returned_mail(keys: Keys, tag: str) -> tuple[int, int] | Literal["tampered"] | None:
+    """Entry and row of the outbox that the tag of a return path names.
+
+    None where it does not have the shape of one, "tampered" where it has the shape and no key of ours signed it.
+    """
+    shape = _RETURN_TAG.fullmatch(_folded(tag.rpartition("+")[2]))
+    if not shape:
+        return None
+    numbers = unsign(keys, "b", shape[1], 2)
+    return (numbers[0], numbers[1]) if numbers else "tampered"
+
+
+def _tagged(keys: Keys, address: str, purpose: str, first: int, second: int) -> str:
     local, _, domain = address.rpartition("@")
-    tagged = f"{local}+{purpose}{sign(keys, purpose, ticket_id, person_id)}"
+    tagged = f"{local}+{purpose}{sign(keys, purpose, first, second)}"
     if not local or not domain or len(tagged.encode()) > _LOCAL_PART_LIMIT:
         raise ValueError(
             f"{address!r} is no address to which a token can be added: the local part is missing or too long"

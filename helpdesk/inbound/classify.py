@@ -6,7 +6,7 @@ import re
 
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.reading import Kind
-from helpdesk.inbound import mime
+from helpdesk.inbound import bounce, mime
 from helpdesk.inbound.header import Fields, first, line
 
 #: How mail programs begin the subject of an automatic reply; enough alone.
@@ -114,6 +114,11 @@ _LIST_HEADERS = (
     "list-owner",
     "list-archive",
     "list-subscribe",
+    # Set by senders of campaigns and by other helpdesks: a person may have written it, but nobody waits for our answer.
+    "feedback-id",
+    "x-loop",
+    "x-otrs-loop",
+    "x-rt-loop-prevention",
 )
 
 
@@ -134,11 +139,11 @@ def kind(data: bytes, tree: mime.Tree, return_path: str | None, sender: Mailbox 
 def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
     """Delivery status (RFC 3464), read receipt (RFC 8098) or complaint (RFC 5965), told from the parts."""
     for number, part in enumerate(tree.parts[:20]):
-        if part.type in ("message/delivery-status", "message/global-delivery-status"):
+        if part.type in bounce.STATUS_TYPES:
             if number and tree.parts[part.parent].type != "multipart/report":
                 continue
-            return _delivery_status(data[part.start : min(part.end, part.start + 64 * 1024)])
-        if part.type in ("message/disposition-notification", "message/global-disposition-notification"):
+            return _delivery_status(mime.decode_body(data[part.start : part.end], part.encoding))
+        if part.type in bounce.RECEIPT_TYPES:
             return Kind.RECEIPT, "is a read receipt"
         if part.type == "message/feedback-report":
             return Kind.BULK, "is a complaint report of a mail provider"
@@ -153,11 +158,7 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
 
 def _delivery_status(body: bytes) -> tuple[Kind, str]:
     """Judged by the worst Action of all recipients."""
-    actions = set()
-    for text in body.decode("latin-1").split("\n"):
-        name, _, value = text.partition(":")
-        if name.strip().lower() == "action":
-            actions.add(value.strip().lower().partition(" ")[0])
+    actions = bounce.actions(body)
     if "failed" in actions or not actions:
         return Kind.BOUNCE, "is a delivery status report: failed"
     if "delayed" in actions:

@@ -1,49 +1,65 @@
 """The IMAP door: every mail of a folder is kept and only then moved to the archive folder.
 
-    select -> for each UID: fetch -> keep() -> returned? -> MOVE to the archive -> IDLE or wait -> again
+    select -> list -> fetch a group -> keep() -> returned? -> MOVE to the archive -> IDLE or wait -> again
 
 * What lies in the folder is new; ``\\Seen`` says nothing, for people read along in other clients.
 * A mail that was kept but not yet moved when we died is kept again; ``keep`` recognises it.
 * A mail that cannot be kept stays where it is and is tried again later; those behind it do not wait.
+* A mail at which the connection breaks is asked for alone, after the others; the third time it is given up, reported
+  by its header, and tried again once an hour.
+* A long backlog goes in batches, oldest first; after each batch comes one of what arrived meanwhile.
 * No text of a mail ever goes into an IMAP command (it could carry one of its own): only numbers do.
 
-STANDARDS: RFC 3501, 2177 (IDLE), 4315 (UIDPLUS), 6851 (MOVE).
+A link that died in silence is noticed by asking for a sign of life: ``idle_seconds`` + ``probe_timeout`` (55 s as they
+stand) after it died. TCP's own keepalive, which is on as well, sees only a dead host, not a proxy or an address
+translator between us that still answers for one.
+
+STANDARDS: see ``imap_session``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import imaplib
 import logging
 import random
-import socket
 import ssl
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
-
-import imapclient
-from imapclient.exceptions import IMAPClientError, LoginError
+from typing import Literal, TypeVar
 
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, Envelope, RawMail, Sighting
+from helpdesk.inbound.imap_session import GLANCE, HEADER_LIMIT, Listed, Lost, Refused, Session
 
 Keep = Callable[[RawMail], None]
 Oversized = Callable[[RawMail, int], None]
+Unfetchable = Callable[[RawMail, str], None]
 Now = Callable[[], datetime]
+T = TypeVar("T")
 
 log = logging.getLogger("helpdesk.inbound.imap")
 
-_HEADER_LIMIT = 65_536  # octets of header that are read of a mail that is too big
+#: Octets of mail that one command may bring, unless a single mail has more.
+GROUP_OCTETS = 8 * 1024 * 1024
+#: A connection that lasted so long, in seconds, was a good one: the next pause is short again.
+STEADY_SECONDS = 60.0
+
+_NOT_THE_PASSWORD = ("[CONTACTADMIN]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[THROTTLED]", "[UNAVAILABLE]")
 _TRUSTED_AGE = timedelta(days=7)
 _LOGIN_PAUSE = 60.0
-_GLANCE = 0.5  # seconds of IDLE after which the stop is looked for
 _BACKOFF_LIMIT = 300.0
-_DONE = "$HelpdeskDone"  # marks what was copied where the server cannot expunge single mails
+_STALLED_SECONDS = 300.0
+_STRIKES = 3
+_HOPELESS_PAUSE = 3600.0
+_TOLD_LIMIT = 20  # mails that are reported as unfetchable; of more than that the condition tells
+_STORE_PAUSE = 30.0  # seconds at most during which nothing is fetched because nothing can be kept
+_STORE_FAILURES = 3
+_PROGRESS = 1000  # a line in the log each time so many mails of a backlog are taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,10 @@ class MailboxOptions:
 
     ``password`` may be a function, called at each login. ``tls`` "none" is for servers on this machine.
     ``too_big`` is the folder for mails over ``max_size``, "" for the archive. ``idle`` "auto" uses IDLE where the
-    server offers it; otherwise the folder is looked at every ``poll_seconds``. ``timeout`` bounds each answer.
+    server offers it, and renews it every ``idle_seconds``; otherwise the folder is looked at every ``poll_seconds``.
+    ``timeout`` is the longest silence within an answer, ``probe_timeout`` that after waiting. ``first_pause`` is that
+    after a failure, and doubles with each up to five minutes; ``again_seconds`` that before a mail at which the
+    connection broke is asked for again.
     """
 
     name: str
@@ -67,10 +86,13 @@ class MailboxOptions:
     too_big: str = ""
     max_size: int = 35 * 1024 * 1024
     idle: bool | Literal["auto"] = "auto"
-    idle_seconds: float = 300
-    poll_seconds: float = 60
+    idle_seconds: float = 40
+    poll_seconds: float = 40
     batch: int = 50
     timeout: float = 30
+    probe_timeout: float = 15
+    first_pause: float = 1
+    again_seconds: float = 10
 
     def __post_init__(self) -> None:
         if not 0 < self.idle_seconds <= 300:
@@ -86,34 +108,78 @@ class MailboxOptions:
 
 
 @dataclass(slots=True)
-class _Retry:
-    failures: int
-    not_before: float  # monotonic
+class _Trouble:
+    """A mail that is still there after something was tried with it."""
+
+    failures: int = 0
+    not_before: float = 0.0  # monotonic
+    alone: bool = False  # asked for with no other in one command, to see whose fault it is
+    strikes: int = 0  # times that the connection broke, or nothing came, when it was asked for alone
+    cause: str = ""
+    told: bool = False
+
+
+@dataclass(slots=True)
+class _Rest:
+    """A pause that grows with each failure: of the archive, or of the store."""
+
+    first: float
+    limit: float
+    failures: int = 0
+    until: float = 0.0  # monotonic
+    cause: str = ""
+
+    def begin(self, cause: str) -> bool:
+        """Whether this is news."""
+        news, self.cause = cause != self.cause, cause
+        self.until = time.monotonic() + min(_backoff(self.failures, self.first), self.limit)
+        self.failures += 1
+        return news
+
+    def end(self) -> None:
+        self.failures, self.until, self.cause = 0, 0.0, ""
+
+    @property
+    def holds(self) -> bool:
+        return self.until > time.monotonic()
 
 
 class MailboxWatcher:
     """Watches one folder from a thread of its own until stopped, whatever the server does.
 
     ``keep`` returns when a mail is durable and raises when it is not. ``oversized`` is the same for a mail over the
-    limit: it gets at most 64 KB of header and the size the server names. ``now`` is our time of receipt, aware UTC;
-    where the server took the mail within the last seven days, its own clock (INTERNALDATE) counts instead, so that
-    a mail that came while we were down is not judged by the hour we came back.
+    limit: it gets at most 64 KB of header and the size the server names. ``unfetchable`` is the same for a mail that
+    the server never shows whole: it gets the header, or nothing, and why; the mail stays in the folder. ``now`` is our
+    time of receipt, aware UTC; where the server took the mail within the last seven days, its own clock
+    (INTERNALDATE) counts instead, so that a mail that came while we were down is not judged by the hour we came back.
+
+    Two watchers of one folder, of two daemons on one database, disturb each other only in that both may keep a mail,
+    which ``keep`` recognises, and both may move it, whereupon the archive may hold it twice.
     """
 
-    def __init__(self, options: MailboxOptions, keep: Keep, oversized: Oversized, now: Now) -> None:
-        self.options, self._keep, self._oversized, self._now = options, keep, oversized, now
+    def __init__(
+        self, options: MailboxOptions, keep: Keep, oversized: Oversized, unfetchable: Unfetchable, now: Now
+    ) -> None:
+        self.options, self._now = options, now
+        self._keep, self._oversized, self._unfetchable = keep, oversized, unfetchable
         #: "starting", "busy", "idle", "polling", "stopped" or "down: <cause>".
         self.state = "starting"
         #: When the folder was last found empty or emptied.
         self.last_success: datetime | None = None
         self._failures = 0
+        self._went_on = False  # a mail was kept or blamed in this session: it was not in vain
+        self._login_open = False  # asked and not answered by OK
+        self._heard_at = time.monotonic()
+        self._alerts: deque[str] = deque(maxlen=10)
         self._uidvalidity = 0
-        self._kept: set[int] = set()  # durable here, perhaps not archived there yet
+        self._taken = 0
+        self._kept: dict[int, str] = {}  # durable here, perhaps not archived there yet: to which folder
         self._marked: set[int] = set()  # archived, but the server lets nobody remove single mails
-        self._takes_keywords = False
-        self._retries: dict[int, _Retry] = {}
+        self._troubles: dict[int, _Trouble] = {}
+        self._archive_rest = _Rest(options.first_pause, _BACKOFF_LIMIT)
+        self._store_rest = _Rest(options.first_pause, _STORE_PAUSE)
         self._stopping = threading.Event()
-        self._client: imapclient.IMAPClient | None = None
+        self._session: Session | None = None
         self._thread = threading.Thread(target=self._run, name=f"imap-{options.name}", daemon=True)
 
     def start(self) -> None:
@@ -130,26 +196,52 @@ class MailboxWatcher:
             self._cut()
             self._thread.join(0.4)
 
+    def condition(self) -> str:
+        """What is wrong now, in words for an administrator; "" where all is well, or after the stop."""
+        if self._stopping.is_set():
+            return ""
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return "its thread has ended: restart the daemon"
+        if self.state.startswith("down: "):
+            cause = self.state.removeprefix("down: ")
+            if not cause.startswith("login refused"):
+                return f"cannot be reached: {cause}"
+            return cause if any(code in cause for code in _NOT_THE_PASSWORD) else f"{cause}: check user and password"
+        silence = time.monotonic() - self._heard_at
+        if silence > _STALLED_SECONDS + max(self.options.poll_seconds, self.options.idle_seconds):
+            return f"the last look was {silence / 60:.0f} minutes ago"
+        if self._store_rest.cause:
+            return f"mails cannot be kept: {self._store_rest.cause}"
+        if self._archive_rest.cause:
+            return f"mails are kept, and stay in the folder {self.options.folder!r}: {self._archive_rest.cause}"
+        untold = sum(1 for one in list(self._troubles.values()) if one.strikes >= _STRIKES and not one.told)
+        return f"{untold} mails cannot be fetched" if untold else ""
+
+    def lost(self) -> bool:
+        """True where only a restart helps: the thread has ended."""
+        return not self._stopping.is_set() and self._thread.ident is not None and not self._thread.is_alive()
+
     # --- staying connected ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            since, self._went_on, self._login_open = time.monotonic(), False, False
             try:
                 self._watch()
-            except LoginError:
-                self._down("login refused")
-                self._stopping.wait(_LOGIN_PAUSE)
-            except (IMAPClientError, OSError) as error:
+            except (Lost, Refused) as error:
                 # BYE, end of file, NO and BAD answers, sockets, TLS: all are cured by connecting again.
-                self._down(_cause(error))
-                self._stopping.wait(_backoff(self._failures))
+                self._down(str(error))
             except Exception as error:  # noqa: BLE001  the outermost loop of this thread: mail never stops
                 if not self._stopping.is_set():
                     _log_fault(self.options.name, error)
                 self._down(f"unexpected {type(error).__name__}")
-                self._stopping.wait(_backoff(self._failures))
             finally:
                 self._cut()
+            if self._went_on or time.monotonic() - since > STEADY_SECONDS:
+                self._failures = 0
+            pause = _backoff(self._failures, self.options.first_pause)
+            # However it ended, by NO, BYE or silence: nobody's account is locked because of us.
+            self._stopping.wait(max(pause, _LOGIN_PAUSE) if self._login_open else pause)
             self._failures += 1
         self.state = "stopped"
 
@@ -161,215 +253,332 @@ class MailboxWatcher:
         self.state = f"down: {cause}"
 
     def _cut(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(OSError, IMAPClientError):
-                client.shutdown()
+        session, self._session = self._session, None
+        if session is not None:
+            session.cut()
 
     def _watch(self) -> None:
-        client = self._connect()
-        while not self._stopping.is_set():
-            self._work(client)
-            self._failures = 0
+        session = self._connect()
+        if self.state.startswith("down"):
+            log.info("mailbox %s: connected again", self.options.name)
+        news = False
+        while True:
+            if not self._work(session) and news:
+                self._stopping.wait(GLANCE)  # a server that tells of mails which are not there makes nobody run
             if self._stopping.is_set():
                 break
-            if self._may_idle(client):
-                self.state = "idle"
-                self._idle(client)
-            else:
-                self.state = "polling"
-                self._stopping.wait(self._patience(self.options.poll_seconds))
-                client.noop()
-        with contextlib.suppress(OSError, IMAPClientError):
-            client.logout()
+            news = self._rest(session)
+        session.leave()
 
-    def _connect(self) -> imapclient.IMAPClient:
+    def _connect(self) -> Session:
         options = self.options
+        self._hear()
         context = options.ssl_context or ssl.create_default_context()
-        client = self._client = imapclient.IMAPClient(
-            options.host,
-            options.port,
-            ssl=options.tls == "implicit",
-            ssl_context=context if options.tls == "implicit" else None,
-            timeout=options.timeout,
+        session = self._session = Session(
+            options.host, options.port, options.tls, context, options.timeout, self._hear, self._alert
         )
-        client.normalise_times = False
-        _keep_alive(client.socket())
-        if options.tls == "starttls":
-            client.starttls(ssl_context=context)
         password = options.password if isinstance(options.password, str) else options.password()
-        client.login(options.user, password)
+        self._login_open = True
+        session.login(options.user, password)
+        self._login_open = False
         for folder in filter(None, (options.archive, options.too_big)):
-            if not client.folder_exists(folder):
-                client.create_folder(folder)
-                client.subscribe_folder(folder)
-        self._select(client)
-        return client
-
-    def _select(self, client: imapclient.IMAPClient) -> None:
-        folder = client.select_folder(self.options.folder)
-        uidvalidity = int(folder[b"UIDVALIDITY"])
-        self._takes_keywords = b"\\*" in folder.get(b"PERMANENTFLAGS", ())
+            session.make_folder(folder)
+        uidvalidity = session.select(options.folder)
         if uidvalidity != self._uidvalidity:  # the old numbers mean other mails now
             self._uidvalidity = uidvalidity
             self._kept.clear()
             self._marked.clear()
-            self._retries.clear()
+            self._troubles.clear()
+        return session
+
+    def _hear(self) -> None:
+        self._heard_at = time.monotonic()
+
+    def _alert(self, text: str) -> None:
+        """RFC 3501 section 7.1: a person has to see it."""
+        if text not in self._alerts:
+            self._alerts.append(text)
+            log.warning("mailbox %s: the server says: %s", self.options.name, text)
 
     # --- waiting --------------------------------------------------------------------------------------------------
 
-    def _may_idle(self, client: imapclient.IMAPClient) -> bool:
-        return bool(self.options.idle) and client.has_capability("IDLE")
+    def _rest(self, session: Session) -> bool:
+        """Wait for new mail, something that is due again, or the stop; whether there was news."""
+        self._hear()
+        if self.options.idle and session.can_idle():
+            self.state = "idle"
+            return session.idle(self._patience(self.options.idle_seconds), self.options.probe_timeout, self._stopping)
+        self.state = "polling"
+        self._stopping.wait(self._patience(self.options.poll_seconds))
+        session.probe(self.options.probe_timeout)
+        return False
 
     def _patience(self, seconds: float) -> float:
-        """At most ``seconds``, less where a mail is due to be tried again sooner."""
-        due = min((retry.not_before for retry in self._retries.values()), default=None)
-        return seconds if due is None else max(0.0, min(seconds, due - time.monotonic()))
-
-    def _idle(self, client: imapclient.IMAPClient) -> None:
-        """Wait for new mail, a retry that is due, the stop, or the end of ``idle_seconds``."""
-        end = time.monotonic() + self._patience(self.options.idle_seconds)
-        client.idle()
-        while not self._stopping.is_set() and (left := end - time.monotonic()) > 0:
-            asked, since = min(left, _GLANCE), time.monotonic()
-            answers = client.idle_check(timeout=asked)
-            # On a closed connection idle_check gives nothing at once instead of raising.
-            if not answers and time.monotonic() - since < asked / 2:
-                raise ConnectionResetError("connection lost during IDLE")
-            if any(b"BYE" in answer for answer in answers):
-                raise ConnectionResetError("the server said BYE")
-            if any(b"EXISTS" in answer for answer in answers):
-                break
-        client.idle_done()
+        """At most ``seconds``, less where something is due to be tried again sooner."""
+        due = [trouble.not_before for trouble in self._troubles.values()]
+        due += [rest.until for rest in (self._archive_rest, self._store_rest) if rest.until]
+        return max(0.0, min([seconds, *(at - time.monotonic() for at in due)]))
 
     # --- taking mails ---------------------------------------------------------------------------------------------
 
-    def _work(self, client: imapclient.IMAPClient) -> None:
-        """Keep and archive until the folder holds nothing that could be tried now."""
+    def _work(self, session: Session) -> bool:
+        """Keep and archive until the folder holds nothing that could be tried now; whether anything was kept."""
         self.state = "busy"
-        while uids := self._pending(client):
-            for start in range(0, len(uids), self.options.batch):
-                if self._stopping.is_set():
-                    return
-                self._take(client, uids[start : start + self.options.batch])
-        self.last_success = self._now()
-
-    def _pending(self, client: imapclient.IMAPClient) -> list[int]:
-        present = set(client.search("ALL" if _can_remove(client) else ["UNKEYWORD", _DONE]))
-        self._kept &= present
-        self._marked &= present
-        self._retries = {uid: retry for uid, retry in self._retries.items() if uid in present}
-        now = time.monotonic()
-        waiting = {uid for uid, retry in self._retries.items() if retry.not_before > now}
-        return sorted(present - waiting - self._marked)
-
-    def _take(self, client: imapclient.IMAPClient, uids: list[int]) -> None:
-        new = [uid for uid in uids if uid not in self._kept]
-        facts = client.fetch(new, ["RFC822.SIZE", "INTERNALDATE"])
-        usual = [uid for uid in uids if uid in self._kept]
-        large: list[int] = []
-        for uid in new:
-            if self._stopping.is_set():
+        before = self._taken
+        while waiting := self._pending(session):
+            since = self._taken
+            self._take_backlog(session, waiting)
+            if self._stopping.is_set() or self._store_rest.holds or self._taken == since:
                 break
-            fact = facts.get(uid, {})
-            size = int(fact.get(b"RFC822.SIZE", 0))
-            arrived = self._received_at(fact.get(b"INTERNALDATE"))
-            fits = self._keep_one(client, uid, size, arrived)
-            if fits is not None:
-                self._kept.add(uid)
-                (usual if fits else large).append(uid)
-        self._archive(client, usual, self.options.archive)
-        self._archive(client, large, self.options.too_big or self.options.archive)
+        else:
+            self.last_success = self._now()
+        return self._taken > before
 
-    def _keep_one(self, client: imapclient.IMAPClient, uid: int, size: int, received_at: datetime) -> bool | None:
-        """Make one mail durable: True as it is, False by its header as too big, None not at all."""
-        data = self._body(client, uid, size)
-        if data is None:
-            self._try_later(uid, TemporaryFailure("the server does not show it, perhaps somebody removed it"))
-            return None
-        raw = RawMail(
+    def _pending(self, session: Session, above: int = 0) -> list[int]:
+        """What lies in the folder and may be tried now: in order, those to be asked for alone last."""
+        listed = session.uids(above)
+        if not above:
+            present = set(listed)
+            self._kept = {uid: folder for uid, folder in self._kept.items() if uid in present}
+            self._marked &= present
+            self._troubles = {uid: trouble for uid, trouble in self._troubles.items() if uid in present}
+        now = time.monotonic()
+        ready = []
+        for uid in listed:
+            trouble, rest = self._troubles.get(uid), self._archive_rest if uid in self._kept else self._store_rest
+            if uid not in self._marked and not rest.holds and not (trouble and trouble.not_before > now):
+                ready.append(uid)
+        # The more often the connection broke at a mail, the later it comes.
+        return sorted(ready, key=lambda uid: (self._alone(uid), self._strikes(uid), uid))
+
+    def _strikes(self, uid: int) -> int:
+        return self._troubles[uid].strikes if uid in self._troubles else 0
+
+    def _alone(self, uid: int) -> bool:
+        return uid in self._troubles and self._troubles[uid].alone and uid not in self._kept
+
+    def _batches(self, uids: Sequence[int]) -> deque[list[int]]:
+        usual = [uid for uid in uids if not self._alone(uid)]
+        batches = deque(usual[start : start + self.options.batch] for start in range(0, len(usual), self.options.batch))
+        batches.extend([uid] for uid in uids if self._alone(uid))
+        return batches
+
+    def _take_backlog(self, session: Session, uids: Sequence[int]) -> None:
+        """One batch of what lay there, one of what arrived since, and so on."""
+        done, newest, batches = 0, max(uids), self._batches(uids)
+        if len(uids) > self.options.batch:
+            log.info("mailbox %s: %s mails wait", self.options.name, f"{len(uids):,}")
+        while batches and not self._stopping.is_set() and not self._store_rest.holds:
+            batch = batches.popleft()
+            self._take(session, batch)
+            self._say_progress(done, done + len(batch), len(uids))
+            done += len(batch)
+            arrived = self._batches(self._pending(session, newest)) if batches else None
+            if arrived:
+                self._take(session, arrived[0])
+                newest = max(arrived[0])
+
+    def _say_progress(self, before: int, done: int, total: int) -> None:
+        if total > self.options.batch and (done == total or before // _PROGRESS != done // _PROGRESS):
+            log.info("mailbox %s: %s of %s taken", self.options.name, f"{done:,}", f"{total:,}")
+
+    def _take(self, session: Session, uids: Sequence[int]) -> None:
+        """Keep these mails, then archive those that are kept."""
+        new = [uid for uid in uids if uid not in self._kept]
+        if len(new) == 1 and self._given_up(new[0]):
+            self._report(session, new[0])
+            return
+        found = self._ask(new, session.describe)
+        kept, failed = 0, 0
+        for group in self._groups(found):
+            for uid, data in self._shown(session, group, found):
+                if self._stopping.is_set():
+                    break
+                if self._keep_one(uid, data, found[uid]):
+                    kept += 1
+                else:
+                    failed += 1
+        if kept:
+            self._store_rest.end()
+        elif failed >= _STORE_FAILURES:
+            self._store_rest.begin("see the log for the first mail that could not be kept")
+        self._archive(session, uids)
+
+    def _groups(self, found: Mapping[int, Listed]) -> Iterator[list[int]]:
+        """Mails that are asked for in one command; one whose size is not known, or beyond the limit, by itself."""
+        group: list[int] = []
+        octets = 0
+        for uid, listed in found.items():
+            if not 0 <= listed.size <= self.options.max_size:
+                yield [uid]
+                continue
+            if group and octets + listed.size > GROUP_OCTETS:
+                yield group
+                group, octets = [], 0
+            group.append(uid)
+            octets += listed.size
+        if group:
+            yield group
+
+    def _shown(self, session: Session, group: list[int], found: Mapping[int, Listed]) -> Iterator[tuple[int, bytes]]:
+        """The mails of a group as the server shows them: whole, or the header of one that is too big."""
+        if self._stopping.is_set():
+            return
+        limit = self.options.max_size
+        if len(group) > 1:
+            # Some servers only estimate sizes (Exchange does).
+            octets = 2 * sum(found[uid].size for uid in group)
+            shown = self._ask(group, lambda uids: session.bodies(uids, limit + 1, octets))
+        elif found[group[0]].size > limit:
+            shown = self._ask(group, lambda uids: {uid: header for uid in uids if (header := session.header(uid))})
+        else:
+            shown = self._ask(group, lambda uids: session.bodies(uids, limit + 1, limit + 1))
+        for uid in group:
+            if uid in shown:
+                yield uid, shown.pop(uid)
+
+    def _ask(self, uids: list[int], question: Callable[[list[int]], dict[int, T]]) -> dict[int, T]:
+        """Put a question about mails to the server; whose fault it is where no answer comes is noted."""
+        if not uids:
+            return {}
+        try:
+            answer = question(uids)
+        except Refused as refusal:
+            self._blame(uids, str(refusal))
+            return {}
+        except Lost as loss:
+            self._blame(uids, str(loss))
+            raise
+        self._blame([uid for uid in uids if uid not in answer], "the server lists the mail and does not show it", uids)
+        # In our order, not the server's.
+        return {uid: answer[uid] for uid in uids if uid in answer}
+
+    def _blame(self, uids: Sequence[int], cause: str, asked: Sequence[int] | None = None) -> None:
+        """A mail that was asked for alone gets a strike, those that were asked for together are now asked for alone."""
+        if self._stopping.is_set():
+            return
+        for uid in uids:
+            trouble = self._troubles.setdefault(uid, _Trouble())
+            if len(asked or uids) == 1 and trouble.alone:
+                trouble.strikes += 1
+                trouble.cause = cause
+                self._went_on = self._went_on or trouble.strikes <= _STRIKES
+                trouble.not_before = time.monotonic() + self._pause_after(trouble)
+            else:
+                trouble.alone = True
+                trouble.not_before = time.monotonic() + _backoff(0, self.options.first_pause)
+
+    def _pause_after(self, strike: _Trouble) -> float:
+        if strike.told:
+            return _HOPELESS_PAUSE
+        if strike.strikes >= _STRIKES:  # the report need not wait
+            return _backoff(0, self.options.first_pause)
+        return self.options.again_seconds * 2.0 ** (strike.strikes - 1)
+
+    def _given_up(self, uid: int) -> bool:
+        trouble = self._troubles.get(uid)
+        return trouble is not None and trouble.strikes >= _STRIKES and not trouble.told
+
+    def _report(self, session: Session, uid: int) -> None:
+        """Hand a mail on that cannot be fetched: what the server shows of its header, and where it lies."""
+        trouble = self._troubles[uid]
+        if sum(1 for one in self._troubles.values() if one.told) >= _TOLD_LIMIT:
+            trouble.not_before = time.monotonic() + _HOPELESS_PAUSE
+            return
+        header = b""
+        if trouble.strikes == _STRIKES:
+            trouble.strikes += 1  # the header is asked for once, whatever comes of it
+            with contextlib.suppress(Refused):
+                header = session.header(uid)
+        where = f"mailbox {self.options.name}, UIDVALIDITY {self._uidvalidity}, UID {uid}"
+        cause = f"the server does not give this mail ({where}): {trouble.cause}"
+        try:
+            self._unfetchable(self._raw(uid, header, self._now()), cause)
+        except Exception as error:  # noqa: BLE001  whatever stops one mail must not stop the others
+            self._try_later(uid, error)
+            return
+        log.error("mailbox %s: mail %d given up: %s", self.options.name, uid, trouble.cause)
+        trouble.told, trouble.not_before = True, time.monotonic() + _HOPELESS_PAUSE
+
+    def _keep_one(self, uid: int, data: bytes, listed: Listed) -> bool:
+        """Make one mail durable, or its header where it is too big; False where it cannot be kept now."""
+        raw = self._raw(uid, data, self._received_at(listed.arrived))
+        size = max(listed.size, len(data))
+        fits = size <= self.options.max_size
+        try:
+            if fits:
+                self._keep(raw)
+            else:
+                self._oversized(replace(raw, data=data[:HEADER_LIMIT]), size)
+        except Exception as error:  # noqa: BLE001  whatever stops one mail must not stop the others
+            self._try_later(uid, error)
+            return False
+        self._troubles.pop(uid, None)
+        self._kept[uid] = self.options.archive if fits else self.options.too_big or self.options.archive
+        self._taken += 1
+        self._went_on = True
+        self._hear()
+        return True
+
+    def _raw(self, uid: int, data: bytes, received_at: datetime) -> RawMail:
+        return RawMail(
             door=Door.IMAP,
             envelope=Envelope(sender=None, recipients=(), peer=self.options.host),
             received_at=received_at,
             data=data,
             sighting=Sighting(self.options.name, self._uidvalidity, uid),
         )
-        fits = max(size, len(data)) <= self.options.max_size
-        try:
-            if fits:
-                self._keep(raw)
-            else:
-                self._oversized(replace(raw, data=data[:_HEADER_LIMIT]), max(size, len(data)))
-        except Exception as error:  # noqa: BLE001  whatever stops one mail must not stop the others
-            self._try_later(uid, error)
-            return None
-        self._retries.pop(uid, None)
-        return fits
 
-    def _body(self, client: imapclient.IMAPClient, uid: int, size: int) -> bytes | None:
-        """The whole mail, or the header of one that is too big; never more than a known number of octets."""
-        section, limit = "", self.options.max_size + 1  # one more than allowed shows a size that was too small
-        if size > self.options.max_size:
-            section, limit = "HEADER", _HEADER_LIMIT
-        answer = client.fetch([uid], [f"BODY.PEEK[{section}]<0.{limit}>"])
-        body = answer.get(uid, {}).get(f"BODY[{section}]<0>".encode())
-        return body if isinstance(body, bytes) else None
-
-    def _received_at(self, internal: object) -> datetime:
+    def _received_at(self, arrived: datetime | None) -> datetime:
         now = self._now()
-        if isinstance(internal, datetime) and internal.tzinfo and now - _TRUSTED_AGE <= internal <= now:
-            return internal.astimezone(UTC)
-        return now
+        return arrived.astimezone(UTC) if arrived and now - _TRUSTED_AGE <= arrived <= now else now
 
     def _try_later(self, uid: int, error: Exception) -> None:
-        failures = self._retries[uid].failures if uid in self._retries else 0
-        self._retries[uid] = _Retry(failures + 1, time.monotonic() + _backoff(failures))
+        self._pause(uid)
+        if self._store_rest.cause:
+            return  # said once
         if isinstance(error, TemporaryFailure):
             log.warning("mailbox %s: mail %d stays and is tried again: %s", self.options.name, uid, error)
         else:
             _log_fault(f"{self.options.name}, mail {uid}", error)
 
-    def _archive(self, client: imapclient.IMAPClient, uids: list[int], folder: str) -> None:
-        if not uids:
+    def _pause(self, uid: int) -> None:
+        trouble = self._troubles.setdefault(uid, _Trouble())
+        trouble.not_before = time.monotonic() + _backoff(trouble.failures, self.options.first_pause)
+        trouble.failures += 1
+
+    def _archive(self, session: Session, uids: Sequence[int]) -> None:
+        for folder in dict.fromkeys((self.options.archive, self.options.too_big or self.options.archive)):
+            kept = [uid for uid in uids if self._kept.get(uid) == folder]
+            if not kept or self._archive_rest.holds:
+                continue
+            for uid in kept:
+                self._pause(uid)  # what lies there still, though the server said OK, has time
+            try:
+                removed = session.archive(kept, folder)
+            except Refused as refusal:
+                self._not_archived(session, folder, refusal)
+                continue
+            self._archive_rest.end()
+            if not removed:
+                self._marked.update(kept)
+                for uid in kept:
+                    del self._troubles[uid]
+
+    def _not_archived(self, session: Session, folder: str, refusal: Refused) -> None:
+        """The mails are kept and stay where they are; they are moved when the server lets us."""
+        if refusal.code == "EXPUNGEISSUED":  # the other one who moves them was faster
             return
-        if client.has_capability("MOVE"):
-            client.move(uids, folder)
-            return
-        client.copy(uids, folder)
-        if client.has_capability("UIDPLUS"):
-            client.add_flags(uids, [imapclient.DELETED], silent=True)
-            client.uid_expunge(uids)
-        else:
-            # Plain EXPUNGE would also remove what somebody else has marked: leave it to the owner of the mailbox.
-            marks = [imapclient.DELETED, _DONE] if self._takes_keywords else [imapclient.DELETED]
-            client.add_flags(uids, marks, silent=True)
-            self._marked.update(uids)
+        if self._archive_rest.begin(str(refusal)):
+            log.warning("mailbox %s: %s", self.options.name, refusal)
+        if refusal.code in ("TRYCREATE", "NONEXISTENT"):
+            with contextlib.suppress(Refused):
+                session.make_folder(folder)
 
 
-def _can_remove(client: imapclient.IMAPClient) -> bool:
-    return bool(client.has_capability("MOVE") or client.has_capability("UIDPLUS"))
-
-
-def _backoff(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: 1, 2, 4 ... 300, up to a third less by chance."""
-    return float(min(2 ** min(failures, 10), _BACKOFF_LIMIT)) * random.uniform(0.67, 1.0)
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    """Let the kernel notice a dead peer within a minute or so, also while nothing is asked of it."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
-        if hasattr(socket, name):  # not every system has each of them
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-def _cause(error: Exception) -> str:
-    """What to show of a connection's end; the server's own words, which may echo ours, are left out."""
-    if isinstance(error, OSError):
-        return f"{type(error).__name__}: {error.strerror or error.args[0]}" if error.args else type(error).__name__
-    if isinstance(error, imaplib.IMAP4.abort):
-        return "the server ended the connection"
-    return "the server refused a command"
+def _backoff(failures: int, first: float) -> float:
+    """Seconds to wait after so many failures in a row: 1, 2, 4 ... 300 times, up to a third less by chance."""
+    return float(min(first * 2 ** min(failures, 20), _BACKOFF_LIMIT)) * random.uniform(0.67, 1.0)
 
 
 def _log_fault(where: str, error: BaseException) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from helpdesk.domain.mail import RawMail
-from helpdesk.domain.reading import Attachment, Kind, Reading
-from helpdesk.inbound import addresses, authenticate, classify, mime, quote
+from helpdesk.domain.address import fold
+from helpdesk.domain.bounce import Report
+from helpdesk.domain.mail import Mailbox, RawMail
+from helpdesk.domain.reading import Attachment, Reading
+from helpdesk.inbound import addresses, authenticate, bounce, classify, mime, quote
 from helpdesk.inbound.charset import clean, decode
 from helpdesk.inbound.header import Fields, first, line
 from helpdesk.inbound.html import to_text
@@ -54,9 +56,12 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     body = _Body(data, tree)
     text = _capped(body.text(0).strip("\n"))
     subject = line(first(fields, "subject"))
-    parents = _parents(data, tree, kind)
+    report = bounce.read(data, tree) if kind.is_report else None
+    parents = _parents(fields, report)
     quoted = [sent[parent] for parent in parents if parent in sent]
     new_text, lead_text = quote.divide(text, quoted)
+    if not (quoted or _is_reply(subject, parents)):
+        new_text = text
     return Reading(
         message_id=_message_id(fields),
         parents=parents,
@@ -73,10 +78,12 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         proof=proof,
         proof_why=proof_why,
         text=text,
-        new_text=new_text if quoted or _is_reply(subject, parents) else text,
+        new_text=new_text,
         lead_text=lead_text,
         attachments=body.attachments(),
         content_hash=content_hash(data, tree),
+        likeness=likeness(sender, new_text),
+        report=report,
         loop_marks=tuple(line(value, 200) for value in fields.get("x-helpdesk-loop", ())[:20]),
         hops=len(fields.get("received", ())),
         defects=_defects(tree, body),
@@ -119,22 +126,10 @@ def ancestors(data: bytes) -> tuple[str, ...]:
     return message_ids(mime.read_fields(data, 0)[0], "in-reply-to", "references")
 
 
-_RETURNED = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
-_RECEIPTS = ("message/disposition-notification", "message/global-disposition-notification")
-
-
-def _parents(data: bytes, tree: mime.Tree, kind: Kind) -> tuple[str, ...]:
+def _parents(fields: Fields, report: Report | None) -> tuple[str, ...]:
     """The mails that this one answers; for a report also the mail that it returns or names (RFC 3464, 8098)."""
-    found = message_ids(tree.parts[0].fields, "in-reply-to", "references")
-    if kind not in (Kind.BOUNCE, Kind.DELAYED, Kind.RECEIPT):
-        return found
-    named: list[str] = []
-    for part in tree.parts[1:20]:
-        if part.type in _RETURNED:
-            named += message_ids(mime.read_fields(data, part.start)[0], "message-id")
-        elif part.type in _RECEIPTS:
-            named += message_ids(mime.read_fields(data, part.start)[0], "original-message-id")
-    return tuple(dict.fromkeys((*named, *found)))[:_MAX_IDS]
+    found = message_ids(fields, "in-reply-to", "references")
+    return tuple(dict.fromkeys((*(report.returned if report else ()), *found)))[:_MAX_IDS]
 
 
 def _message_id(fields: Fields) -> str:
@@ -177,6 +172,26 @@ def content_hash(data: bytes, tree: mime.Tree) -> str:
             digest.update(f"{name}:{' '.join(line(value, 4000).split())}\n".encode())
     digest.update(b"\n" + data[root.start :].replace(b"\r\n", b"\n").rstrip(b"\r\n"))
     return digest.hexdigest()
+
+
+_MARKS = ".,;:!?()[]<>\"'*#"
+_OWN_WORD = re.compile(r"[^\W\d_]+")
+#: So much of a text is compared, in characters.
+_COMPARED = 20_000
+
+
+def likeness(sender: Mailbox | None, text: str) -> str:
+    """A hash of sender and words: the same for mails that differ in numbers, ids, white space and quotes alone.
+
+    "" where there is no sender or no word.
+    """
+    lines = (one for one in text[:_COMPARED].casefold().split("\n") if not one.lstrip().startswith(">"))
+    # What holds a digit or underscore is an id, a date or an address; a machine writes another one each time.
+    words = [word.strip(_MARKS) for one in lines for word in one.split()]
+    own = " ".join(word for word in words if _OWN_WORD.fullmatch(word))
+    if sender is None or not own:
+        return ""
+    return hashlib.sha256(f"{fold(sender.address)}\n{own}".encode("utf-8", "replace")).hexdigest()
 
 
 def _defects(tree: mime.Tree, body: _Body) -> tuple[str, ...]:

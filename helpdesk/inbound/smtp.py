@@ -1,17 +1,17 @@
-"""The SMTP door: a mail is answered with 250 only after it is durable.
+"""One SMTP connection: a mail is answered with 250 only after it is durable.
 
-    client --SMTP--> Session (aiosmtpd, our limits) --RawMail--> keep() in a thread --returned--> 250
+    client --SMTP--> Session (aiosmtpd, our limits) --RawMail--> keep() --its future is done--> 250
 
 * Whatever goes wrong unexpectedly is a 451 without details; a 5xx is a written decision (unknown recipient, too big,
   too many hops, wrong password).
-* ``keep`` runs in a thread and is shielded: a client that hangs up after the dot changes nothing, it will retry and
-  the second copy is recognised.
+* A client that hangs up after the dot changes nothing: the mail is kept, the client will retry, and the second copy is
+  recognised.
 * Nothing is relayed: every recipient must be one of our own addresses, in its plain form.
-* aiosmtpd's DATA reader keeps one object per line and ignores its limit for a line without end; ours reads chunks and
-  is bounded in bytes and time.
+* aiosmtpd's loop logs, times and answers each command by itself, its DATA reader keeps one object per line and ignores
+  its limit for a line without end. Ours answers pipelined commands together and reads chunks, bounded in bytes and time.
 
 STANDARDS: RFC 5321 (SMTP), 1870 (SIZE), 2034 and 3463 (enhanced status codes), 2920 (PIPELINING), 3207 (STARTTLS),
-4954 (AUTH), 6152 (8BITMIME), 6409 (submission), 6531 (SMTPUTF8). DSN and CHUNKING are not offered.
+4954 (AUTH), 6152 (8BITMIME), 6409 (submission), 6531 (SMTPUTF8), 8314 (implicit TLS). DSN and CHUNKING are not offered.
 """
 
 from __future__ import annotations
@@ -19,39 +19,33 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import functools
 import logging
 import re
 import secrets
-import ssl
-import threading
 import traceback
-from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 from aiosmtpd import smtp as aiosmtpd_smtp
 
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, Envelope, RawMail
 
-Keep = Callable[[RawMail], None]
-Accepts = Callable[[str], bool]
-Now = Callable[[], datetime]
-Authenticate = Callable[[str, str], str | None]
+if TYPE_CHECKING:
+    from helpdesk.inbound.listener import Listener
 
-log = logging.getLogger("helpdesk.inbound.smtp")
-# aiosmtpd logs every command line, that is addresses and whatever a confused client sends as a command.
+log = logging.getLogger(__name__)
+# aiosmtpd logs addresses and whatever a confused client sends.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 
 _READ_AHEAD = 65_536  # octets that may wait unread per connection
 _HEADER_SCAN = 1_048_576  # octets in which hops are counted
+_COMMAND_LINE = 1024  # RFC 5321 section 4.5.3.1.4, with room for the extensions offered
 _AUTH_LINE = 12_288  # RFC 4954 section 4
-_MAILS_AT_ONCE = 64  # threads that wait in keep()
+_HANDSHAKE_SECONDS = 60.0
+_LINGER_SECONDS = 10.0  # for the last reply to be read
 
 _PATH = re.compile(r'<((?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^<>"\x00-\x20\x7f])*)>(.*)', re.DOTALL)
 _BARE_PATH = re.compile(r"([^<>\x00-\x20\x7f]+)((?: .*)?)", re.DOTALL)
@@ -59,213 +53,47 @@ _BARE_PATH = re.compile(r"([^<>\x00-\x20\x7f]+)((?: .*)?)", re.DOTALL)
 _PLAIN_ADDRESS = re.compile(r"postmaster|[^%!@\"\\:]+@[^%!@\"\\:]+", re.IGNORECASE)
 _UNFIT_FOR_HEADER = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 _RECEIVED = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
-_HAS_ENHANCED_CODE = re.compile(r"\d{3}[ -]\d\.\d{1,3}\.\d{1,3} ")
-_ENHANCED_CODES = {"500": "5.5.2", "501": "5.5.4", "502": "5.5.1", "503": "5.5.1", "504": "5.5.4", "530": "5.7.0"}
-_WITHOUT_ENHANCED_CODE = ("220", "334", "354")
 
-
-@dataclass(frozen=True, slots=True)
-class ListenerOptions:
-    """Where a listener listens and what it allows; sizes in octets, times in seconds.
-
-    ``kind`` "smtp" takes mail from anybody for our own addresses; "submission" only from a user who gave a password
-    under TLS. ``tls`` offers STARTTLS, or with ``implicit_tls`` speaks TLS from the first byte (RFC 8314);
-    ``require_tls`` refuses mail without TLS. ``per_peer`` caps the connections of one address, but those in
-    ``uncapped_peers`` (a relay in front of us speaks for everybody) count only against ``connections``.
-    ``commands`` may be given without an accepted mail among them (RCPT not counted, it has its own limit).
-    ``timeout`` is the wait for a command, and the start of a mail; after that it must come at ``minimum_rate`` octets
-    a second and within ``data_timeout``. ``memory`` bounds the mails in transfer on all connections together.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 25
-    hostname: str = "localhost"
-    kind: Literal["smtp", "submission"] = "smtp"
-    tls: ssl.SSLContext | None = None
-    implicit_tls: bool = False
-    require_tls: bool = False
-    max_size: int = 35 * 1024 * 1024
-    max_line: int = 1024 * 1024
-    max_recipients: int = 100
-    max_hops: int = 50
-    connections: int = 200
-    per_peer: int = 10
-    uncapped_peers: tuple[str, ...] = ("127.0.0.1", "::1")
-    commands: int = 100
-    errors: int = 20
-    password_tries: int = 3
-    timeout: float = 300
-    minimum_rate: int = 500
-    data_timeout: float = 1800
-    memory: int = 150 * 1024 * 1024
-
-    def __post_init__(self) -> None:
-        if (self.kind == "submission" or self.implicit_tls or self.require_tls) and self.tls is None:
-            raise ValueError("a submission listener, and one that requires TLS, needs a certificate (tls)")
-
-
-class Listener:
-    """One port with its own event loop in a thread; every method may be called from any thread.
-
-    ``keep`` returns when a mail is durable and raises when it is not; it is called in several threads at once.
-    ``accepts`` tells whether a recipient is one of our addresses and must answer at once (it holds up the loop).
-    ``now`` is our time of receipt, aware UTC. ``authenticate`` takes login and password and gives the address that
-    may be believed, or None; it is called in a thread and needed for kind "submission".
-    """
-
-    def __init__(
-        self, options: ListenerOptions, keep: Keep, accepts: Accepts, now: Now, authenticate: Authenticate | None = None
-    ) -> None:
-        if options.kind == "submission" and authenticate is None:
-            raise ValueError("a submission listener needs authenticate")
-        self.options, self.keep, self.accepts, self.now, self.authenticate = options, keep, accepts, now, authenticate
-        self.stopping = False
-        self.octets_held = 0
-        self._sessions: set[Session] = set()
-        self._peers: Counter[str] = Counter()
-        self._server: asyncio.Server | None = None
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_log_loop_fault)
-        self._thread = threading.Thread(target=self._run, name=f"{options.kind}-door", daemon=True)
-        self._workers = ThreadPoolExecutor(_MAILS_AT_ONCE, thread_name_prefix=f"{options.kind}-keep")
-
-    def start(self) -> None:
-        """Bind and listen; OSError where the port cannot be had."""
-        self._thread.start()
-        try:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        except BaseException:
-            self._end_thread()
-            raise
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on, also where the options said 0."""
-        assert self._server is not None, "not started"
-        return int(self._server.sockets[0].getsockname()[1])
-
-    def stop(self, grace: float = 10) -> None:
-        """Take no more mail (421); a mail that is being sent may end within ``grace`` seconds."""
-        if not self._thread.is_alive():
-            return
-        asyncio.run_coroutine_threadsafe(self._wind_down(grace), self._loop).result()
-        self._end_thread()
-
-    def admit(self, session: Session, peer: str) -> bool:
-        """Count a new connection in, unless it is one too many or we are going down."""
-        options = self.options
-        crowded = peer not in options.uncapped_peers and self._peers[peer] >= options.per_peer
-        if self.stopping or crowded or len(self._sessions) >= options.connections:
-            return False
-        self._sessions.add(session)
-        self._peers[peer] += 1
-        return True
-
-    def release(self, session: Session, peer: str) -> None:
-        """Count a connection out; a second call for the same one changes nothing."""
-        if session not in self._sessions:
-            return
-        self._sessions.discard(session)
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
-
-    async def in_thread(self, function: Callable[..., Any], *arguments: object) -> Any:
-        """Run a blocking function to its end, even if the caller is cancelled meanwhile."""
-        result, error = await asyncio.shield(self._loop.run_in_executor(self._workers, _outcome, function, arguments))
-        if error is not None:
-            raise error
-        return result
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    async def _listen(self) -> None:
-        options = self.options
-        self._server = await self._loop.create_server(
-            lambda: Session(self, self._loop),
-            options.host,
-            options.port,
-            ssl=options.tls if options.implicit_tls else None,
-            backlog=256,
-        )
-
-    async def _wind_down(self, grace: float) -> None:
-        self.stopping = True
-        for session in list(self._sessions):
-            session.end_if_idle()
-        deadline = self._loop.time() + grace
-        while self._sessions and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
-        assert self._server is not None
-        self._server.close()
-        for session in list(self._sessions):
-            session.abort()
-        # One turn of the loop lets the cancelled sessions end before the loop does.
-        for _ in range(100):
-            if not self._sessions:
-                break
-            await asyncio.sleep(0.01)
-
-    def _end_thread(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        # A mail that is still being kept is kept to the end: its client was not answered and will come again.
-        self._workers.shutdown(wait=False)
-        self._loop.close()
+Method = Callable[[str | None], Awaitable[None]]
 
 
 class Session(aiosmtpd_smtp.SMTP):
-    """One connection. aiosmtpd splits the stream into commands and does STARTTLS; what they mean is ours."""
+    """One connection. aiosmtpd gives the stream and the frame of a session; what is said in it is ours."""
 
     line_length_limit = _READ_AHEAD
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         options = listener.options
-        super().__init__(
-            _NO_HOOKS,
-            hostname=options.hostname,
-            ident="ESMTP helpdesk",
-            data_size_limit=options.max_size,
-            enable_SMTPUTF8=True,
-            timeout=options.timeout,
-            tls_context=None if options.implicit_tls else options.tls,
-            loop=loop,
-        )
+        super().__init__(_NO_HOOKS, hostname=options.hostname, enable_SMTPUTF8=True, timeout=options.timeout, loop=loop)
         self._listener, self._options = listener, options
-        # aiosmtpd shares one dict among all connections and lets each EHLO raise the limits in it.
-        self.command_size_limits = defaultdict(lambda: 1024, AUTH=_AUTH_LINE)
-        self._smtp_methods = {
-            name: functools.partial(self._count, name, method)
-            for name, method in self._smtp_methods.items()
-            if name != "AUTH" or options.kind == "submission"
-        }
+        self._methods: dict[str, Method] = dict(self._smtp_methods)
+        if options.kind != "submission":
+            del self._methods["AUTH"]
         self._peer = self._user = self._helo = ""
-        self._extended = False
+        self._extended = self._encrypted = self._shaking_hands = False
         self._commands = self._errors = self._wrong_passwords = 0
         self._octets = self._held = 0
+        self._waiting_since = loop.time()
         self._data_since: float | None = None
         self._busy = self._ending = False
+        self._replies: list[bytes] = []
 
     # --- the life of a connection ---------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if self._original_transport is not None:  # the same connection, now under TLS: RFC 3207 section 4.2
-            self._helo, self._extended, self._user = "", False, ""
-            super().connection_made(transport)
-            return
-        self._peer = str((transport.get_extra_info("peername") or ("",))[0])
+        # Whoever can write to our unix socket is on this machine.
+        self._peer = str((transport.get_extra_info("peername") or ("",))[0]) or "127.0.0.1"
         if not self._listener.admit(self, self._peer):
             transport.set_protocol(asyncio.Protocol())
-            transport.write(b"421 4.3.2 too busy, try again later\r\n")
+            if self._options.tls != "implicit":
+                transport.write(b"421 4.3.2 too busy, try again later\r\n")
             transport.close()
             return
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._listener.release(self, self._peer)
+        self._listener.release(self)
         super().connection_lost(error)
 
     def data_received(self, data: bytes) -> None:
@@ -273,7 +101,6 @@ class Session(aiosmtpd_smtp.SMTP):
         super().data_received(data)
 
     def _set_post_data_state(self) -> None:
-        super()._set_post_data_state()  # type: ignore[no-untyped-call]
         self._sender: str | None = None
         self._recipients: list[str] = []
         self._utf8 = False
@@ -281,66 +108,143 @@ class Session(aiosmtpd_smtp.SMTP):
     def end_if_idle(self) -> None:
         """Say goodbye, unless a mail is being taken: then it ends and the next command is answered with 421."""
         if not self._busy:
-            self._leave("421 4.3.2 going down, try again later")
+            self.leave("421 4.3.2 going down, try again later")
 
     def abort(self) -> None:
         """Drop the connection at once."""
+        self._ending = True
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
 
-    def _leave(self, reply: str) -> None:
-        self._ending = True
-        if isinstance(self.transport, asyncio.Transport) and not self.transport.is_closing():
-            self.transport.write(reply.encode() + b"\r\n")
-            self.transport.close()
-
-    def _timeout_cb(self) -> None:
-        if self._data_since is not None and (left := self._data_seconds_left(self._data_since)) > 0:
-            self._reset_timeout(left)
-            return
-        self._leave("421 4.4.2 too slow, goodbye")
-
-    def _data_seconds_left(self, since: float) -> float:
-        allowed = self._options.timeout + self._octets / self._options.minimum_rate
-        return since + min(allowed, self._options.data_timeout) - self.loop.time()
-
-    async def _count(self, name: str, method: Callable[[str | None], Awaitable[None]], argument: str | None) -> None:
-        if self._ending:  # aiosmtpd goes on with what is left in the stream
-            return
-        if self._listener.stopping:
-            self._leave("421 4.3.2 going down, try again later")
-            return
-        self._commands += name != "RCPT"
-        if self._commands > self._options.commands:
-            self._leave("421 4.7.0 too many commands without a mail, goodbye")
-            return
-        await method(argument)
-
-    async def push(self, status: str | bytes) -> None:
-        """Send one reply (its lines parted by CRLF), with an enhanced status code; hang up after too many errors."""
+    def leave(self, reply: str) -> None:
+        """Say why, and hang up; a client that does not even read that is cut off."""
+        if self._shaking_hands:
+            self.abort()
         if self._ending:
             return
-        if isinstance(status, bytes):  # aiosmtpd's AUTH challenge
-            await super().push(status)
-            return
-        self._errors += status[0] in "45"
-        await super().push(_with_enhanced_code(status))
-        if self._errors >= self._options.errors:
-            self._leave("421 4.7.0 too many errors, goodbye")
+        self._replies.append(reply.encode() + b"\r\n")
+        self._ending = True
+        if isinstance(self.transport, asyncio.Transport) and not self.transport.is_closing():
+            self.transport.write(b"".join(self._replies))
+            self.transport.close()
+            assert self._timeout_handle is not None
+            self._timeout_handle.cancel()
+            self._timeout_handle = self.loop.call_later(_LINGER_SECONDS, self.abort)
 
-    async def handle_exception(self, error: Exception) -> str:
-        """Any surprise is temporary and tells the client nothing; the log gets the place, never the text."""
-        if isinstance(error, aiosmtpd_smtp.TLSSetupException):
-            log.info("TLS handshake with %s failed", self._peer)
+    def seconds_behind(self) -> float:
+        """How long the client has kept us waiting; nothing while it waits for us."""
+        if self._data_since is not None:
+            return self.loop.time() - self._data_since - self._octets / self._options.minimum_rate
+        return 0.0 if self._busy else self.loop.time() - self._waiting_since
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """The client has done something. One timer per connection looks after that, instead of one for each command."""
+        self._waiting_since = self.loop.time()
+        if self._timeout_handle is None:
+            self._timeout_handle = self.loop.call_later(self._options.timeout, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        if (left := self._seconds_left()) > 0:
+            self._timeout_handle = self.loop.call_later(left, self._timeout_cb)
         else:
+            self.leave("421 4.4.2 too slow, goodbye")
+
+    def _seconds_left(self) -> float:
+        options = self._options
+        if self._data_since is None:
+            return self._waiting_since + options.timeout - self.loop.time()
+        allowed = options.timeout + self._octets / options.minimum_rate
+        return self._data_since + min(allowed, options.data_timeout) - self.loop.time()
+
+    # --- commands and replies -------------------------------------------------------------------------------------
+
+    async def _handle_client(self) -> None:
+        """Greet, and do one command after the other until the connection ends."""
+        try:
+            if self._options.tls == "implicit":
+                await self._start_tls()
+            await self.reply(f"220 {self._options.hostname} {self._protocol} helpdesk")
+            while not self._ending:
+                await self._obey(await self._next_line())
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self._writer.close()
+        except asyncio.CancelledError:
+            self._writer.close()
+            raise
+        except Exception as error:  # noqa: BLE001  nothing may be left half open
             log_fault("session with " + self._peer, error)
+            self.abort()
+
+    async def _next_line(self) -> bytes:
+        """The next command line with its end; one that is too long is cut. Replies go out before we wait for it."""
+        if b"\n" not in self._reader._buffer:  # type: ignore[attr-defined]
+            await self._send_replies()
+        try:
+            return await self._reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError as overrun:
+            line = await self._reader.read(overrun.consumed)
+        while True:
+            try:
+                await self._reader.readuntil(b"\n")
+                return line
+            except asyncio.LimitOverrunError as overrun:
+                await self._reader.read(overrun.consumed)
+
+    async def _obey(self, line: bytes) -> None:
+        self._reset_timeout()
+        if self._listener.stopping:
+            self.leave("421 4.3.2 going down, try again later")
+            return
+        word, _, rest = line.rstrip(b"\r\n").partition(b" ")
+        name = word.upper().decode("ascii", "replace")
+        if len(line) > (_AUTH_LINE if name == "AUTH" else _COMMAND_LINE):
+            await self.reply("500 5.5.2 that line is too long")
+        elif not line.endswith(
+            b"\r\n"
+        ):  # RFC 5321 section 2.3.8; what follows may be part of what this was meant to be
+            self.leave("500 5.5.2 end lines with CR LF, goodbye")
+        elif (method := self._methods.get(name)) is None:
+            await self.reply("500 5.5.1 no such command")
+        else:
+            await self._count(name, method, rest.strip().decode("utf-8", "surrogateescape") or None)
+
+    async def _count(self, name: str, method: Method, argument: str | None) -> None:
+        self._commands += name != "RCPT"
+        if self._commands > self._options.commands:
+            self.leave("421 4.7.0 too many commands without a mail, goodbye")
+            return
+        try:
+            await method(argument)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is temporary
+            reply = self._surprise(error)
+            if self._data_since is None:
+                await self.reply(reply)
+            else:  # what is left of the mail must not be taken for commands
+                self.leave("421" + reply[3:])
+
+    async def reply(self, status: str, times: int = 1) -> None:
+        """Reply (lines parted by CRLF); it is sent before we wait for the client. Hang up after too many errors."""
+        if self._ending:
+            return
+        self._replies += [status.encode() + b"\r\n"] * times
+        self._errors += status[0] in "45"
+        if self._errors >= self._options.errors:
+            self.leave("421 4.7.0 too many errors, goodbye")
+
+    async def _send_replies(self) -> None:
+        if self._replies:
+            self._writer.write(b"".join(self._replies))
+            self._replies.clear()
+            await self._writer.drain()
+
+    def _surprise(self, error: Exception) -> str:
+        """Any surprise is temporary and tells the client nothing; the log gets the place, never the text."""
+        log_fault("session with " + self._peer, error)
         return "451 4.3.0 temporary problem, try again later"
 
     # --- greetings ------------------------------------------------------------------------------------------------
-
-    @property
-    def _encrypted(self) -> bool:
-        return self._options.implicit_tls or self._tls_protocol is not None
 
     async def smtp_HELO(self, hostname: str | None) -> None:
         await self._greet(hostname, extended=False)
@@ -350,53 +254,87 @@ class Session(aiosmtpd_smtp.SMTP):
 
     async def _greet(self, hostname: str | None, extended: bool) -> None:
         if not hostname:
-            await self.push("501 5.5.4 say who you are")
+            await self.reply("501 5.5.4 say who you are")
             return
         self._set_post_data_state()
-        assert self.session is not None
-        self.session.extended_smtp = self._extended = extended
-        self._helo = hostname
+        self._extended, self._helo = extended, hostname
         offers = [self._options.hostname]
         if extended:
             offers += ["PIPELINING", f"SIZE {self._options.max_size}", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"]
-            if self.tls_context and not self._encrypted:
+            if self._options.tls == "starttls" and not self._encrypted:
                 offers.append("STARTTLS")
             if self._options.kind == "submission" and self._encrypted:
                 offers.append("AUTH PLAIN LOGIN")
         lines = [f"250-{offer}" for offer in offers[:-1]] + [f"250 {offers[-1]}"]
-        await self.push("\r\n".join(lines))
+        await self.reply("\r\n".join(lines))
 
     async def smtp_STARTTLS(self, argument: str | None) -> None:
-        if self._encrypted:
-            await self.push("503 5.5.1 TLS is already active")
+        if argument:
+            await self.reply("501 5.5.4 STARTTLS takes nothing")
+        elif self._encrypted:
+            await self.reply("503 5.5.1 TLS is already active")
+        elif self._options.tls != "starttls":
+            await self.reply("502 5.5.1 there is no TLS here")
+        else:
+            await self.reply("220 2.0.0 go on")
+            await self._send_replies()
+            await self._start_tls()
+
+    async def _start_tls(self) -> None:
+        """Shake hands; nothing that was said before counts afterwards (RFC 3207 section 4.2)."""
+        plain, context = self.transport, self._listener.tls
+        assert isinstance(plain, asyncio.Transport)
+        assert context is not None
+        self._shaking_hands = True
+        try:
+            secured = await self.loop.start_tls(
+                plain, self, context, server_side=True, ssl_handshake_timeout=_HANDSHAKE_SECONDS
+            )
+        except OSError as error:
+            log.info("TLS handshake with %s failed: %s", self._peer, type(error).__name__)
+            secured = None
+        self._shaking_hands = False
+        if secured is None or plain.is_closing():
+            self._ending = True
+            plain.abort()
+            self._listener.release(self)  # asyncio tells nobody of a connection that is lost in a handshake
             return
-        await super().smtp_STARTTLS(argument)
+        self.transport = self._writer._transport = self._reader._transport = secured  # type: ignore[attr-defined]
+        self._over_ssl = self._encrypted = True
+        # Commands slipped in behind STARTTLS were sent in the clear, by whoever stands between (CVE-2024-34083).
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
+        self._set_post_data_state()
+        self._helo, self._extended, self._user = "", False, ""
+        self._reset_timeout()
 
     async def smtp_NOOP(self, argument: str | None) -> None:
-        await self.push("250 2.0.0 OK")
+        await self.reply("250 2.0.0 OK")
 
     async def smtp_RSET(self, argument: str | None) -> None:
         self._set_post_data_state()
-        await self.push("250 2.0.0 OK")
+        await self.reply("250 2.0.0 OK")
+
+    async def smtp_QUIT(self, argument: str | None) -> None:
+        self.leave("221 2.0.0 goodbye")
 
     async def smtp_HELP(self, argument: str | None) -> None:
-        await self.push("214 2.0.0 RFC 5321")
+        await self.reply("214 2.0.0 RFC 5321")
 
     async def smtp_VRFY(self, argument: str | None) -> None:
-        await self.push("252 2.1.5 send a mail and see")
+        await self.reply("252 2.1.5 send a mail and see")
 
     async def smtp_EXPN(self, argument: str | None) -> None:
-        await self.push("252 2.1.5 send a mail and see")
+        await self.reply("252 2.1.5 send a mail and see")
 
     # --- who is it ------------------------------------------------------------------------------------------------
 
     async def smtp_AUTH(self, argument: str | None) -> None:
         if not self._extended:
-            await self.push("503 5.5.1 EHLO first")
+            await self.reply("503 5.5.1 EHLO first")
         elif not self._encrypted:
-            await self.push("538 5.7.11 STARTTLS first")
+            await self.reply("538 5.7.11 STARTTLS first")
         elif self._user or self._sender is not None:
-            await self.push("503 5.5.1 not now")
+            await self.reply("503 5.5.1 not now")
         elif (credentials := await self._credentials(argument or "")) is not None:
             await self._check_password(*credentials)
 
@@ -404,52 +342,53 @@ class Session(aiosmtpd_smtp.SMTP):
         mechanism, _, initial = argument.partition(" ")
         try:
             if mechanism.upper() == "PLAIN":
-                _, login, password = (await self._answer("", initial)).split(b"\0")
+                _, login, password = (await self._told("", initial)).split(b"\0")
             elif mechanism.upper() == "LOGIN":
-                login = await self._answer("VXNlcm5hbWU6", initial)
-                password = await self._answer("UGFzc3dvcmQ6", "")
+                login = await self._told("VXNlcm5hbWU6", initial)
+                password = await self._told("UGFzc3dvcmQ6", "")
             else:
-                await self.push("504 5.5.4 PLAIN or LOGIN")
+                await self.reply("504 5.5.4 PLAIN or LOGIN")
                 return None
             return login.decode(), password.decode()
         except (ValueError, binascii.Error):
-            await self.push("501 5.5.2 cannot read that")
+            await self.reply("501 5.5.2 cannot read that")
             return None
 
-    async def _answer(self, challenge: str, initial: str) -> bytes:
+    async def _told(self, challenge: str, initial: str) -> bytes:
         """What the client says to a challenge, decoded; ValueError where it says ``*`` or no Base64."""
         if not initial:
-            await self.push(f"334 {challenge}")
+            await self.reply(f"334 {challenge}")
+            await self._send_replies()
             initial = (await self._reader.readline()).strip().decode("ascii")
         return base64.b64decode("" if initial == "=" else initial, validate=True)
 
     async def _check_password(self, login: str, password: str) -> None:
-        assert self._listener.authenticate is not None
-        user = await self._listener.in_thread(self._listener.authenticate, login, password)
-        if user:
+        if user := await self._listener.check_password(login, password):
             self._user = user
-            await self.push("235 2.7.0 welcome")
+            await self.reply("235 2.7.0 welcome")
             return
         self._wrong_passwords += 1
         log.info("wrong password on the submission listener from %s", self._peer)
-        if self._wrong_passwords < self._options.password_tries:
-            await self.push("535 5.7.8 wrong login or password")
-        else:
-            await self.push("535 5.7.8 wrong login or password")
-            self._leave("421 4.7.0 too many wrong passwords, goodbye")
+        await self.reply("535 5.7.8 wrong login or password")
+        if self._wrong_passwords >= self._options.password_tries:
+            self.leave("421 4.7.0 too many wrong passwords, goodbye")
 
     async def _may_send(self) -> bool:
         if not self._helo:
-            await self.push("503 5.5.1 EHLO first")
+            await self.reply("503 5.5.1 EHLO first")
             return False
         must_encrypt = self._options.require_tls or self._options.kind == "submission"
         if must_encrypt and not self._encrypted:
-            await self.push("530 5.7.0 STARTTLS first")
+            await self.reply("530 5.7.0 STARTTLS first")
             return False
         if self._options.kind == "submission" and not self._user:
-            await self.push("530 5.7.0 AUTH first")
+            await self.reply("530 5.7.0 AUTH first")
             return False
         return True
+
+    @property
+    def _no_recipient(self) -> str:
+        return "554 5.5.1 no recipient"
 
     # --- the envelope ---------------------------------------------------------------------------------------------
 
@@ -457,20 +396,20 @@ class Session(aiosmtpd_smtp.SMTP):
         if not await self._may_send():
             return
         if self._sender is not None:
-            await self.push("503 5.5.1 one MAIL at a time")
+            await self.reply("503 5.5.1 one MAIL at a time")
             return
         path = _path(argument, "FROM:")
         if path is None:
-            await self.push("501 5.1.7 that is no address")
+            await self.reply("501 5.1.7 that is no address")
             return
         address, parameters = path
         for parameter in parameters:
             if problem := self._problem_with(parameter):
-                await self.push(problem)
+                await self.reply(problem)
                 return
         self._utf8 = "SMTPUTF8" in (parameter.upper() for parameter in parameters)
         self._sender = address
-        await self.push("250 2.1.0 OK")
+        await self.reply("250 2.1.0 OK")
 
     def _problem_with(self, parameter: str) -> str:
         name, _, value = parameter.upper().partition("=")
@@ -496,22 +435,22 @@ class Session(aiosmtpd_smtp.SMTP):
         if not await self._may_send():
             return
         if self._sender is None:
-            await self.push("503 5.5.1 MAIL first")
+            await self.reply("503 5.5.1 MAIL first")
             return
         path = _path(argument, "TO:")
         if path is None or not path[0]:
-            await self.push("501 5.1.3 that is no address")
+            await self.reply("501 5.1.3 that is no address")
             return
         address, parameters = path
         if parameters:
-            await self.push("555 5.5.4 that parameter is not known here")
+            await self.reply("555 5.5.4 that parameter is not known here")
         elif len(self._recipients) >= self._options.max_recipients:
-            await self.push(f"452 4.5.3 {self._options.max_recipients} recipients at a time")
+            await self.reply(f"452 4.5.3 {self._options.max_recipients} recipients at a time")
         elif not _PLAIN_ADDRESS.fullmatch(address) or not self._listener.accepts(address):
-            await self.push("550 5.1.1 no such address here")
+            await self.reply("550 5.1.1 no such address here")
         else:
             self._recipients.append(address)
-            await self.push("250 2.1.5 OK")
+            await self.reply("250 2.1.5 OK")
 
     # --- the mail -------------------------------------------------------------------------------------------------
 
@@ -519,10 +458,10 @@ class Session(aiosmtpd_smtp.SMTP):
         if not await self._may_send():
             return
         if argument:
-            await self.push("501 5.5.4 DATA takes nothing")
+            await self.reply("501 5.5.4 DATA takes nothing")
             return
         if not self._recipients:
-            await self.push("554 5.5.1 no recipient")
+            await self.reply(self._no_recipient)
             return
         self._busy = True
         try:
@@ -532,18 +471,19 @@ class Session(aiosmtpd_smtp.SMTP):
             self._set_post_data_state()
 
     async def _take_mail(self) -> None:
-        await self.push("354 go on, end with <CRLF>.<CRLF>")
+        await self.reply("354 go on, end with <CRLF>.<CRLF>")
+        await self._send_replies()
         received_at, identity = self._listener.now(), secrets.token_hex(8)
         chunks = [self._received(received_at, identity)]
         try:
             if problem := await self._read_data(chunks):
-                await self.push(problem)
+                await self._answer(problem)
                 return
             data = _unstuffed(chunks)
             if problem := self._objection(data):
-                await self.push(problem)
+                await self._answer(problem)
                 return
-            await self._keep(RawMail(self._door, self._envelope(), received_at, data), identity)
+            await self._keep(RawMail(Door(self._options.kind), self._envelope(), received_at, data), identity)
         finally:
             self._hold(0)
 
@@ -572,7 +512,7 @@ class Session(aiosmtpd_smtp.SMTP):
             chunks.clear()
             self._hold(0)
             if size > 2 * self._options.max_size and not ended:
-                self._leave(problem)
+                self.leave(problem)
                 break
         self._data_since = None
         self._reset_timeout()
@@ -598,10 +538,6 @@ class Session(aiosmtpd_smtp.SMTP):
             return f"554 5.4.6 too many hops, this mail goes round in circles ({hops} Received headers)"
         return ""
 
-    @property
-    def _door(self) -> Door:
-        return Door.SUBMISSION if self._options.kind == "submission" else Door.SMTP
-
     def _envelope(self) -> Envelope:
         return Envelope(
             sender=self._sender,
@@ -611,20 +547,29 @@ class Session(aiosmtpd_smtp.SMTP):
         )
 
     async def _keep(self, raw: RawMail, identity: str) -> None:
-        try:
-            await self._listener.in_thread(self._listener.keep, raw)
-        except TemporaryFailure as failure:
-            log.warning("mail %s from %s not kept, it will come again: %s", identity, self._peer, failure)
-            await self.push("451 4.3.0 temporary problem, try again later")
-            return
-        self._commands = 0
-        log.info("mail %s kept: %d octets from %s", identity, len(raw.data), self._peer)
-        await self.push(f"250 2.0.0 kept as {identity}")
+        numbers, fault = await self._listener.durable(raw, identity)
+        if fault is None:
+            self._commands = 0
+            log.info("mail %s kept as mail %s: %d octets from %s", identity, numbers, len(raw.data), self._peer)
+            await self._answer(f"250 2.0.0 kept as {identity}")
+        elif isinstance(fault, TemporaryFailure):
+            log.warning("mail %s from %s not kept, it will come again: %s", identity, self._peer, fault)
+            await self._answer("451 4.3.0 temporary problem, try again later")
+        else:
+            await self._answer(self._surprise(fault))
+
+    async def _answer(self, verdict: str) -> None:
+        """What becomes of the mail that was sent."""
+        await self.reply(verdict)
+
+    @property
+    def _protocol(self) -> str:
+        """The name of what is spoken, for greeting and trace header."""
+        return "UTF8SMTP" if self._utf8 else "SMTP" if self._helo and not self._extended else "ESMTP"
 
     def _received(self, received_at: datetime, identity: str) -> bytes:
         """Our trace header (RFC 5321 section 4.4) without its last CRLF, which the data bring with them."""
-        protocol = "UTF8SMTP" if self._utf8 else "ESMTP" if self._extended else "SMTP"
-        protocol += "S" * self._encrypted + "A" * bool(self._user)
+        protocol = self._protocol + "S" * self._encrypted + "A" * bool(self._user)
         helo = _UNFIT_FOR_HEADER.sub("?", self._helo[:255])
         peer = f"IPv6:{self._peer}" if ":" in self._peer else self._peer
         return (
@@ -634,31 +579,11 @@ class Session(aiosmtpd_smtp.SMTP):
         ).encode("ascii", "replace")
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[Any, Exception | None]:
-    """Result or error as a value: a future takes no StopIteration, and a SystemExit in one would end the event loop."""
-    try:
-        return function(*arguments), None
-    except Exception as error:  # noqa: BLE001  raised again by the session, which answers 451
-        return None, error
-    except BaseException as error:  # noqa: BLE001  it must not end the event loop
-        return None, RuntimeError(f"{type(error).__name__} in a worker").with_traceback(error.__traceback__)
-
-
 def log_fault(what: str, error: BaseException) -> None:
     """Log the kind and place of an unexpected exception; its text may hold a customer's words or a secret."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames))
     log.error("unexpected %s in %s at %s", type(error).__name__, what, place or "?")
-
-
-def _log_loop_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    if isinstance(error, (ConnectionError, ssl.SSLError, TimeoutError)):
-        log.info("connection lost: %s", type(error).__name__)
-    elif error is not None:
-        log_fault("the event loop", error)
-    else:
-        log.error("event loop: %s", context.get("message", "?"))
 
 
 def _path(argument: str | None, keyword: str) -> tuple[str, list[str]] | None:
@@ -691,13 +616,6 @@ def _longest_line_exceeds(data: bytes, limit: int) -> bool:
             return True
         start = newline + 1
     return False
-
-
-def _with_enhanced_code(status: str) -> str:
-    code = status[:3]
-    if code in _WITHOUT_ENHANCED_CODE or status.startswith("250-") or _HAS_ENHANCED_CODE.match(status):
-        return status
-    return f"{code} {_ENHANCED_CODES.get(code, code[0] + '.0.0')} {status[4:]}"
 
 
 class _NoHooks:

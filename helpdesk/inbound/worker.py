@@ -1,26 +1,28 @@
 """Reading in a process of its own that may be killed: a mail that never ends, or eats all memory, costs only itself.
 
-The process is pebble's. Mails go to it by the handful; one that is over its time is killed with its process, and the others
-of its handful are read by the next one.
+Mails go to the process by the handful. One that is over its time is killed with its process, and the others of its handful
+are read by the next one. A pool of a library (pebble) did the same with three threads between us and the process; on a
+quiet desk those threads cost more than all reading, on a busy one as much.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
-import signal
+import os
+import pickle
+import socket
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
-
-from pebble import ProcessExpired, ProcessPool
+from multiprocessing.connection import Connection
 
 from helpdesk.domain.mail import Door, RawMail
 from helpdesk.domain.reading import Reading
-from helpdesk.inbound import scan
 from helpdesk.inbound.read import Read
 from helpdesk.inbound.read import read as read_mail
+from helpdesk.inbound.reading_process import READY, Request, Unreadable
+
+__all__ = ["Job", "Reader", "Unreadable"]
 
 MAX_MEMORY_BYTES = 1536 * 1024 * 1024
 #: A process is replaced after so many mails, so that nothing a mail leaves behind adds up.
@@ -28,23 +30,15 @@ MAILS_PER_PROCESS = 5000
 #: So many mails go to the process at once, and so many bytes of them: a hop costs about as much as reading a small one.
 MAILS_AT_ONCE = 8
 BYTES_AT_ONCE = 2 * 1024 * 1024
-#: A process that says nothing for so long after a mail's time is over is given up, in seconds.
-SILENCE_SECONDS = 30.0
+#: A new process may take so long to start, in seconds, on a busy machine.
+START_SECONDS = 30.0
 
 #: A mail, and the texts of ours that it may quote by their Message-IDs.
 Job = tuple[RawMail, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A mail that was not read, and why, in words for people; ``final`` where another attempt would say the same."""
-
-    cause: str
-    final: bool = False
-
-
 class Reader:
-    """One process that reads mails. ``read`` must be a function that can be pickled by name."""
+    """One process that reads mails; for one thread. ``read`` must be a function that can be imported by its name."""
 
     def __init__(
         self,
@@ -54,38 +48,74 @@ class Reader:
         memory_bytes: int = MAX_MEMORY_BYTES,
         peers: tuple[str, ...] = ("127.0.0.1", "::1"),
     ) -> None:
-        self.peers = peers
         self.borders, self.timeout_seconds, self.read, self.memory_bytes = borders, timeout_seconds, read, memory_bytes
-        self.pool = self._new_pool()
+        self.peers = peers
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._mails = 0
 
     def read_all(self, jobs: Sequence[Job]) -> list[Reading | Unreadable]:
         """Read each mail with the parents' texts beside it; the answers are in the order of the jobs."""
-        if not self.pool.active:
-            self.close()
-            self.pool = self._new_pool()
-        waiting = [(several, self._begin(several)) for several in _in_handfuls(jobs)]
-        return [answer for several, future in waiting for answer in self._finish(several, future)]
+        return [answer for handful in _in_handfuls(jobs) for answer in self._read(handful)]
 
     def close(self) -> None:
-        """Kill the process; mails still being read are given up."""
-        self.pool.stop()  # type: ignore[no-untyped-call]
-        self.pool.join()
+        """Kill the process; the next mail gets another."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._connection, self._process = None, None
 
-    def _new_pool(self) -> ProcessPool:
-        return ProcessPool(
-            max_workers=1,
-            max_tasks=MAILS_PER_PROCESS // MAILS_AT_ONCE,
-            initializer=_limit,
-            initargs=(self.memory_bytes,),
-            context=multiprocessing.get_context("spawn"),
-        )
-
-    def _begin(self, jobs: Sequence[Job]) -> Future[list[Reading | Unreadable]]:
+    def _read(self, jobs: Sequence[Job]) -> Sequence[Reading | Unreadable]:
         mails = [(raw, dict(parents), self._believed(raw)) for raw, parents in jobs]
-        future: Future[list[Reading | Unreadable]] = self.pool.schedule(
-            _read_handful, args=(self.read, mails), timeout=self.timeout_seconds
-        )
-        return future
+        try:
+            return self._ask(Request(self.read, mails, int(self.timeout_seconds + START_SECONDS)))
+        except TimeoutError:
+            cause = f"took longer than {self.timeout_seconds:g} s"
+        except (EOFError, OSError, pickle.UnpicklingError):
+            cause = "killed the reading process"
+        self.close()
+        if len(jobs) == 1:
+            return [Unreadable(cause)]
+        # One of them did it: each alone, so that it costs only itself.
+        return [answer for job in jobs for answer in self._read([job])]
+
+    def _ask(self, request: Request) -> list[Reading | Unreadable]:
+        """Raises TimeoutError where the answer does not come in time, EOFError or OSError where the process is gone."""
+        connection = self._connected()
+        connection.send_bytes(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
+        if not connection.poll(self.timeout_seconds):
+            raise TimeoutError
+        answers: list[Reading | Unreadable] = connection.recv()
+        self._mails += len(answers)
+        return answers
+
+    def _connected(self) -> Connection:
+        if self._connection is not None and self._mails < MAILS_PER_PROCESS:
+            return self._connection
+        self.close()
+        ours, theirs = socket.socketpair()
+        # A process that takes nothing in must not hold us up either.
+        patience = struct.pack("ll", int(START_SECONDS), 0)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "helpdesk.inbound.reading_process",
+                    str(theirs.fileno()),
+                    str(self.memory_bytes),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._connection, self._mails = Connection(ours.detach()), 0
+        if not self._connection.poll(START_SECONDS) or self._connection.recv() != READY:
+            raise EOFError("the reading process does not start")
+        return self._connection
 
     def _believed(self, raw: RawMail) -> tuple[str, ...]:
         """The borders whose word counts for this mail: on an open port, only if it came from a border's own address.
@@ -95,26 +125,6 @@ class Reader:
         if raw.door in (Door.SMTP, Door.LMTP) and raw.envelope.peer not in self.peers:
             return ()
         return self.borders
-
-    def _finish(
-        self, jobs: Sequence[Job], future: Future[list[Reading | Unreadable]]
-    ) -> Sequence[Reading | Unreadable]:
-        try:
-            return future.result(timeout=self.timeout_seconds + SILENCE_SECONDS)
-        except FutureTimeout:
-            cause = f"took longer than {self.timeout_seconds:g} s"
-            if not future.done():  # not the mail's time is over, nobody answers at all
-                self.close()
-                self.pool = self._new_pool()
-                cause = "got no answer from the reading process"
-        except ProcessExpired:
-            cause = "killed the reading process"
-        except CancelledError:
-            cause = "was given up with its reading process"
-        if len(jobs) == 1:
-            return [Unreadable(cause)]
-        # One of them did it: each alone, so that it costs only itself.
-        return [answer for job in jobs for answer in self._finish([job], self._begin([job]))]
 
 
 def _in_handfuls(jobs: Sequence[Job]) -> Iterator[list[Job]]:
@@ -128,27 +138,3 @@ def _in_handfuls(jobs: Sequence[Job]) -> Iterator[list[Job]]:
         size += len(job[0].data)
     if handful:
         yield handful
-
-
-def _read_handful(
-    read: Read, mails: Sequence[tuple[RawMail, Mapping[str, str], tuple[str, ...]]]
-) -> list[Reading | Unreadable]:
-    """What the process does: look for danger first, then read; whatever a mail raises, the others are read."""
-    return [_read_one(read, *one) for one in mails]
-
-
-def _read_one(read: Read, raw: RawMail, parents: Mapping[str, str], borders: tuple[str, ...]) -> Reading | Unreadable:
-    try:
-        if cause := scan.danger(raw.data):
-            return Unreadable(cause, final=True)
-        return read(raw, parents, borders)
-    except MemoryError:
-        return Unreadable("took too much memory")
-    except Exception as fault:  # noqa: BLE001 - whatever a strange reader raises, the mails behind it go on
-        return Unreadable(f"stopped the reader: {type(fault).__name__}")
-
-
-def _limit(memory_bytes: int) -> None:
-    """Begin a reading process: bounded memory, and Ctrl-C is the parent's to handle."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic
 
 from helpdesk.jobs.loop import Loop
@@ -18,8 +17,8 @@ LOOK_SECONDS = 300.0
 class DueHandler:
     """Handles what is due whenever its loop is woken."""
 
-    def __init__(self, world: World, writer: Writer, now: TimeSource, handled: Callable[[], None]) -> None:
-        self._world, self._writer, self._now, self._handled = world, writer, now, handled
+    def __init__(self, world: World, writer: Writer, now: TimeSource) -> None:
+        self._world, self._writer, self._now = world, writer, now
         self._next_look = 0.0
         self.loop = Loop("timers", self.turn)
 
@@ -31,7 +30,4 @@ class DueHandler:
         if monotonic() >= self._next_look:
             self._next_look = monotonic() + LOOK_SECONDS
             self._writer.run(lambda connection: handle.wake_covered(connection, self._now()))
-        done = self._writer.run(lambda connection: handle.handle_due(connection, self._world, self._now()))
-        if done:
-            self._handled()
-        return done > 0
+        return self._writer.run(lambda connection: handle.handle_due(connection, self._world, self._now())) > 0

@@ -7,15 +7,16 @@ the mails behind it never wait for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import sqlalchemy as sa
 
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.reading import Reading
-from helpdesk.inbound.worker import Reader, Unreadable
+from helpdesk.inbound.worker import MAILS_AT_ONCE, Reader, Unreadable
 from helpdesk.jobs.loop import Loop
 from helpdesk.pipeline import handle
 from helpdesk.pipeline.apply import Outcome
@@ -32,8 +33,25 @@ log = logging.getLogger(__name__)
 FAST_SECONDS = 3.0
 #: A mail whose handling failed waits so long before its next attempt, in seconds.
 AGAIN_SECONDS = 2.0
+#: A new reading process needs so long at most, in seconds.
+NEW_PROCESS_SECONDS = 2.0
 #: While the database takes nothing, the batch in hand is offered again after so many seconds.
 DATABASE_SECONDS = 1.0
+
+
+def longest_turn(mails: int, reading_seconds: float) -> float:
+    """For how long a turn may show no life, in seconds: each of its mails may hang and cost its reading process."""
+    return mails * (reading_seconds + NEW_PROCESS_SECONDS) + LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _InHand:
+    """A mail that was read and is being written; ``until`` is when another may take it, by the monotonic clock."""
+
+    taken: Spooled
+    found: Reading | Unreadable
+    until: float
+    written: Future[Outcome | None]
 
 
 class Lane:
@@ -48,36 +66,50 @@ class Lane:
         now: TimeSource,
         *,
         retries: bool,
-        handled: Callable[[], None],
     ) -> None:
         self._world, self._engine, self._writer, self._reader, self._now = world, engine, writer, reader, now
-        self._retries, self._handled = retries, handled
-        self._batch = 1 if retries else 50
-        self.loop = Loop("slow lane" if retries else "fast lane", self.turn)
+        self._retries = retries
+        # As many as are read at once: should each of them hang, all are done before the lease runs out.
+        self._batch = 1 if retries else MAILS_AT_ONCE
+        self._in_hand: list[_InHand] = []
+        patience = longest_turn(self._batch, reader.timeout_seconds)
+        self.loop = Loop("slow lane" if retries else "fast lane", self.turn, patience)
 
     def close(self) -> None:
-        """End the reading process."""
+        """See the mails in hand to their end, and end the reading process."""
+        self._settle()
         self._reader.close()
 
     def turn(self) -> bool:
-        """Handle one batch; False where nothing waits."""
+        """Read one batch while the one before it is being written; False where nothing more waits."""
         batch = self._writer.run(lambda connection: spool.claim(connection, self._batch, retries=self._retries))
-        if not batch:
-            return False
-        with for_reading(self._engine).begin() as connection:
-            jobs = [(taken.mail, handle.parents_of(connection, taken)) for taken in batch]
-        self._handle(batch, self._reader.read_all(jobs))
-        self._handled()
-        return True
+        readings: Sequence[Reading | Unreadable] = ()
+        if batch:
+            with for_reading(self._engine).begin() as connection:
+                jobs = [(taken.mail, handle.parents_of(connection, taken)) for taken in batch]
+            readings = self._reader.read_all(jobs)
+        self._settle()
+        self._handle(batch, readings)
+        if len(batch) == self._batch or self.loop.woken:
+            return True
+        self._settle()
+        return False
 
     def _handle(self, batch: Sequence[Spooled], readings: Sequence[Reading | Unreadable]) -> None:
-        until = monotonic() + LEASE_SECONDS * 0.8
-        left = list(zip(batch, readings, strict=True))
-        while left and monotonic() < until:
-            futures = [(taken, found, self._submit(taken, found)) for taken, found in left]
-            left = [(taken, found) for taken, found, future in futures if not self._settled(taken, future)]
-            if left and self.loop.wait(DATABASE_SECONDS):
-                return
+        """Give what was read to the writer; ``_settle`` sees it to its end."""
+        until = monotonic() + LEASE_SECONDS / 2
+        self._in_hand = [
+            _InHand(taken, found, until, self._submit(taken, found))
+            for taken, found in zip(batch, readings, strict=True)
+        ]
+
+    def _settle(self) -> None:
+        """Wait until each mail in hand is written, however often the database refuses, while its lease lasts."""
+        left = [one for one in self._in_hand if not self._settled(one.taken, one.written)]
+        self._in_hand = []
+        while left and not self.loop.wait(DATABASE_SECONDS):
+            left = [replace(one, written=self._submit(one.taken, one.found)) for one in left if monotonic() < one.until]
+            left = [one for one in left if not self._settled(one.taken, one.written)]
 
     def _submit(self, taken: Spooled, found: Reading | Unreadable) -> Future[Outcome | None]:
         def work(connection: sa.Connection) -> Outcome | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import traceback
 from collections.abc import Callable
 from time import monotonic
+
+from helpdesk.domain.errors import TemporaryFailure, place_of
 
 log = logging.getLogger(__name__)
 
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 #: After a turn that failed the next one waits so long, in seconds.
 PAUSE_SECONDS = 1.0
-#: A turn that takes longer than this is stuck, in seconds; any single step in one is bounded by less.
+#: A turn that shows no sign of life for longer than this is stuck, in seconds; any single step in one takes less.
 STUCK_SECONDS = 150.0
 #: Somebody who stops a loop waits so long for the turn in hand, in seconds.
 PATIENCE_SECONDS = 15.0
@@ -23,11 +24,14 @@ PATIENCE_SECONDS = 15.0
 class Loop:
     """Calls ``turn`` again and again: at once while it says True, else when woken or after a few seconds.
 
-    Whatever ``turn`` raises is logged and tried again, for work never stops. ``condition`` tells how it goes.
+    Whatever ``turn`` raises is logged and tried again, for work never stops. ``condition`` tells how it goes. A turn
+    of many pieces shows life by ``wait`` or ``progress`` between them; one that does not for ``patience`` seconds is
+    stuck.
     """
 
-    def __init__(self, name: str, turn: Callable[[], bool]) -> None:
+    def __init__(self, name: str, turn: Callable[[], bool], patience: float = STUCK_SECONDS) -> None:
         self.name = name
+        self.patience = patience
         self._turn = turn
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -54,9 +58,21 @@ class Loop:
         """True once a turn should come to its end."""
         return self._stopping.is_set()
 
+    @property
+    def woken(self) -> bool:
+        """True where somebody said since this turn began that there may be more work."""
+        return self._wake.is_set()
+
     def wait(self, seconds: float) -> bool:
         """Wait within a turn; True where the loop is to stop."""
-        return self._stopping.wait(seconds)
+        stopping = self._stopping.wait(seconds)
+        self.progress()
+        return stopping
+
+    def progress(self) -> None:
+        """The turn is at its next piece of work; only the loop's own thread may say so."""
+        if self._began is not None:
+            self._began = monotonic()
 
     def condition(self) -> str:
         """What is wrong, in words; "" while all is well."""
@@ -64,10 +80,20 @@ class Loop:
             return ""
         if not self._thread.is_alive():
             return "its thread has ended"
-        began = self._began
-        if began is not None and monotonic() - began > STUCK_SECONDS:
-            return f"has been at one piece of work for {monotonic() - began:.0f} seconds"
+        seconds = self._at_work()
+        if seconds > self.patience:
+            return f"has been at one piece of work for {seconds:.0f} seconds"
         return self._fault
+
+    def lost(self) -> bool:
+        """True where only a restart helps: the thread has ended, or is stuck for good."""
+        if self._stopping.is_set() or self._thread.ident is None:
+            return False
+        return not self._thread.is_alive() or self._at_work() > self.patience
+
+    def _at_work(self) -> float:
+        began = self._began
+        return 0.0 if began is None else monotonic() - began
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -86,11 +112,10 @@ class Loop:
 
     def _failed(self, fault: Exception) -> None:
         """Log kind and place of a fault, once while it stays the same; its text may hold a customer's words."""
-        frames = traceback.extract_tb(fault.__traceback__)[-4:]
-        place = " < ".join(
-            f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in reversed(frames)
-        )
-        words = f"meets {type(fault).__name__} at each turn; the log names the place"
+        if isinstance(fault, TemporaryFailure):
+            words = f"cannot go on for now: {fault}"
+        else:
+            words = f"meets {type(fault).__name__} at each turn; the log names the place"
         if words != self._fault:
-            log.error("%s met %s at %s", self.name, type(fault).__name__, place)
+            log.error("%s met %s at %s", self.name, type(fault).__name__, place_of(fault))
         self._fault = words

@@ -117,7 +117,7 @@ def references(ids: Sequence[str]) -> list[str]:
     good = list(dict.fromkeys(one for one in ids if message_id(one)))
     if not good:
         return []
-    newest, room = [], REFERENCES_BYTES - len("References: ") - len(good[0])
+    newest, room = [], REFERENCES_BYTES - len("References: \r\n") - len(good[0])
     for one in reversed(good[1:][-REFERENCES_KEPT:]):
         # Each costs its folding too: CRLF and a space.
         room -= len(one) + 3
@@ -161,12 +161,16 @@ def encoded_words(text: str) -> list[str]:
     """The text as encoded words of at most 75 characters, never splitting a character (RFC 2047 sections 2 and 5)."""
     plain = sum(character.isascii() for character in text)
     encode = _q if plain * 3 >= len(text) * 2 else _b
-    words, held = [], ""
+    words, held, size = [], "", 0
     for character in text:
-        if held and len(encode(held + character)) > ENCODED_WIDTH:
+        # Base64 grows by threes of octets, so only the whole says how long it is; the other form adds up.
+        more = len(encode(character)) if encode is _q else len(character.encode())
+        longer = size + more if encode is _q else (size + more + 2) // 3 * 4
+        if held and longer > ENCODED_WIDTH:
             words.append(held)
-            held = ""
+            held, size = "", 0
         held += character
+        size += more
     words.append(held)
     letter = "q" if encode is _q else "b"
     return [f"=?utf-8?{letter}?{encode(word)}?=" for word in words]

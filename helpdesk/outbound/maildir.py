@@ -5,6 +5,7 @@ For trying the desk out, and only where the settings say so. STANDARDS: maildir(
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import socket
@@ -12,9 +13,9 @@ import time
 from pathlib import Path
 
 from helpdesk.domain.address import fold
-from helpdesk.domain.errors import TemporaryFailure
+from helpdesk.domain.errors import PermanentFailure
 from helpdesk.outbound.headers import wire_address
-from helpdesk.outbound.transport import Accepted
+from helpdesk.outbound.transport import Accepted, RelayDown
 
 _numbers = itertools.count(1)
 
@@ -37,7 +38,9 @@ class MaildirRelay:
                 (maildir / folder).mkdir(parents=True, exist_ok=True)
             self._deliver(maildir, name, data.replace(b"\r\n", b"\n"))
         except OSError as error:
-            raise TemporaryFailure(f"{maildir}: {error.strerror}") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise PermanentFailure(f"{address} is too long for the name of a folder") from error
+            raise RelayDown(f"{maildir}: {error.strerror}") from error
         return Accepted(f"delivered to {maildir}")
 
     def close(self) -> None:

@@ -15,17 +15,26 @@ from markdown_it import MarkdownIt
 from markdown_it.common.normalize_url import normalizeLink, validateLink
 from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
+from mdurl import encode
 
 #: Columns of the text form; headings are never wrapped, so that a first line stays one line.
 WIDTH = 72
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": False})
+#: What encloses the number of a value; no value may hold either.
+OPEN, CLOSE = "\ue002", "\ue003"
+
+
+class _Markdown(MarkdownIt):
+    """Addresses keep their placeholders: taken for the host of one they would be spelled anew (punycode)."""
+
+    def normalizeLink(self, url: str) -> str:
+        return encode(url) if OPEN in url else super().normalizeLink(url)
+
+
+_MARKDOWN = _Markdown("commonmark", {"html": False, "breaks": False})
 _MARKDOWN.disable(["code", "html_block", "html_inline", "image"])
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _TAG = re.compile(r"<(p|h1|h2|h3|ul|ol|li|blockquote|code|pre|hr|a)\b")
-
-#: What encloses the number of a value; no value may hold either.
-OPEN, CLOSE = "\ue002", "\ue003"
 _PLACEHOLDER = re.compile(f"{OPEN}(\\d+){CLOSE}")
 # The address of a link is percent-encoded as it is parsed, and so are the placeholders in it.
 _CODED_PLACEHOLDER = re.compile("%EE%80%82(\\d+)%EE%80%83")

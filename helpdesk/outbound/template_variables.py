@@ -159,9 +159,13 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
     ("agent", "undeliverable"): (
         _ADDRESS,
         _REASON,
+        Variable("cause", "str", "why, as a clause; empty where nobody knows", "there is no such mailbox"),
+        Variable("came_back", "bool", "whether it was accepted first and came back later", True),
         Variable("since", "datetime", "when delivery was first tried", _DUE),
+        _DUE_AT,
         _WORDS,
     ),
+    ("agent", "came_back"): (_ADDRESS, _REASON),
     ("agent", "who_is_this"): (
         _ADDRESS,
         _WORDS,
@@ -198,6 +202,8 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         Variable("error", "str", "what is wrong with it", "line 3: nobody knows `nmae`"),
     ),
     ("operator", "unproven_agent"): (_AGENT, _ADDRESS, _REASON),
+    ("operator", "staff_unreachable"): (_ADDRESS, _REASON),
+    ("operator", "input_given_up"): (Variable("kind", "str", "what it was: change, delivery", "delivery"),),
 }
 
 #: One file for each audience wraps all that is said to it.

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from helpdesk.domain.errors import TemporaryFailure
+
+#: No ``send`` takes longer than this, in seconds, whatever the other side does.
+LONGEST_SEND = 1080.0
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -13,11 +18,16 @@ class Accepted:
     reply: str
 
 
+class RelayDown(TemporaryFailure):
+    """The relay takes no mail at all now, whichever it is: the queue waits as it is, this mail is not to blame."""
+
+
 class Transport(Protocol):
     """Takes one mail for one recipient.
 
-    ``send`` returns when the mail is the next hop's, and raises TemporaryFailure where the same call may be made again
-    later, PermanentFailure where it never will work. A crash in between means: send again, so at least once.
+    ``send`` returns when the mail is the next hop's. It raises RelayDown where any other mail would have fared the same,
+    another TemporaryFailure where the same call may be made again later, PermanentFailure where it never will work. A
+    crash in between means: send again, so at least once.
     """
 
     def send(self, envelope_from: str, recipient: str, data: bytes) -> Accepted: ...

@@ -11,12 +11,15 @@ from helpdesk.domain import codec, token
 from helpdesk.domain.decision import (
     AddEntry,
     Assign,
+    ClearAddress,
     Confirm,
     Decision,
     Drop,
     Effect,
     JoinTicket,
+    MarkAddress,
     OpenTicket,
+    PassReport,
     Record,
     Relay,
     Say,
@@ -32,7 +35,7 @@ from helpdesk.domain.people import Person
 from helpdesk.domain.ticket import Status
 from helpdesk.pipeline import letters, timers
 from helpdesk.pipeline.world import RunningDesk, World
-from helpdesk.store import people, spool, tickets
+from helpdesk.store import inputs, outbox, people, spool, tickets
 from helpdesk.store.spool import Spooled
 
 
@@ -60,6 +63,7 @@ class _Progress:
     why: str = ""
     quarantine_id: int | None = None
     said: list[Say] = field(default_factory=list)
+    changes: dict[str, object] = field(default_factory=dict)
 
 
 def apply(
@@ -77,8 +81,10 @@ def apply(
     progress = _Progress(facts.sender, facts.ticket.id if facts.ticket else None)
     for effect in decision.effects:
         _write(connection, world, desk, facts, progress, effect, at, taken)
+    if progress.changes:
+        tickets.change(connection, _ticket(progress), at, **progress.changes)
     ticket = tickets.snapshot(connection, desk.facts.tenant, progress.ticket_id) if progress.ticket_id else None
-    timer = timers.rewrite(connection, desk, ticket, facts.now) if ticket else None
+    timer = timers.rewrite(connection, desk, ticket, facts.now, facts.contracts) if ticket else None
     if taken is not None:
         _remember_ids(connection, desk, facts, progress, taken)
     occasion = letters.Occasion(
@@ -133,16 +139,22 @@ def _write(
         case SetStatus():
             _set_status(connection, desk, progress, effect, at, _actor(facts))
         case Assign():
-            tickets.change(connection, _ticket(progress), at, agent=effect.agent)
+            progress.changes["agent"] = effect.agent
             _event(connection, desk, progress, EventKind.ASSIGNED, at, {"agent": effect.agent}, _actor(facts))
         case UseContract():
-            tickets.change(connection, _ticket(progress), at, contract_id=effect.contract_id)
+            progress.changes["contract_id"] = effect.contract_id
             _event(connection, desk, progress, EventKind.CONTRACT, at, {"contract": effect.contract_id}, _actor(facts))
         case Confirm():
             _confirm(connection, desk, facts, progress, effect, at)
         case Record():
-            moment = facts.delivery.accepted_at if facts.delivery and facts.delivery.accepted_at else at
+            moment = facts.delivery.at if facts.delivery and facts.delivery.at else at
             _event(connection, desk, progress, effect.kind, moment, dict(effect.data), _actor(facts))
+        case PassReport():
+            _pass_report(connection, desk, progress, effect, at)
+        case MarkAddress():
+            people.mark_unreachable(connection, desk.facts.tenant, effect.address, effect.why, at)
+        case ClearAddress():
+            people.mark_reachable(connection, desk.facts.tenant, effect.address)
         case Relay():
             progress.relayed = effect.text
         case Say():
@@ -239,10 +251,12 @@ def _add_entry(
     at: datetime,
     taken: Spooled | None,
 ) -> None:
-    sender = _known_sender(connection, desk, facts, progress) if facts.reading.sender else None
+    report = effect.kind is EventKind.REPORT
+    # A mail system is nobody, and whose name it bears is not told by the report.
+    sender = _known_sender(connection, desk, facts, progress) if facts.reading.sender and not report else None
     files = [{"name": one.name, "type": one.type, "size": one.size} for one in facts.reading.attachments]
     progress.words = effect.text
-    progress.third_party = effect.kind is EventKind.THIRD_PARTY_ENTRY
+    progress.third_party = report or effect.kind is EventKind.THIRD_PARTY_ENTRY
     progress.event_id = tickets.add_event(
         connection,
         tenant=desk.facts.tenant,
@@ -260,6 +274,28 @@ def _add_entry(
         tickets.note_named(connection, _ticket(progress), others[:25])
 
 
+def _pass_report(
+    connection: sa.Connection, desk: RunningDesk, progress: _Progress, effect: PassReport, at: datetime
+) -> None:
+    """Once for each mail: whoever sends the same report again changes nothing."""
+    found = outbox.came_back(connection, effect.mail_id, effect.reason, at)
+    if found is None:
+        return
+    data = {
+        "outcome": "bounced",
+        "kind": found.kind,
+        "audience": found.audience,
+        "recipient": found.recipient,
+        "reason": effect.reason,
+        "status": effect.status,
+        "at": at.isoformat(),
+        "since": found.created_at.isoformat(),
+        "event": found.event_id,
+        "mail": found.id,
+    }
+    inputs.add(connection, desk.facts.tenant, Trigger.DELIVERY.value, _ticket(progress), data, at)
+
+
 def _set_status(
     connection: sa.Connection,
     desk: RunningDesk,
@@ -268,7 +304,7 @@ def _set_status(
     at: datetime,
     person_id: int | None,
 ) -> None:
-    tickets.change(connection, _ticket(progress), at, status=effect.status.value, reason=effect.reason.value)
+    progress.changes |= {"status": effect.status.value, "reason": effect.reason.value}
     data: dict[str, object] = {"status": effect.status.value, "reason": effect.reason.value, "why": effect.why}
     _event(connection, desk, progress, EventKind.STATUS, at, data, person_id)
 
@@ -280,7 +316,7 @@ def _confirm(
     found = tickets.snapshot(connection, desk.facts.tenant, _ticket(progress))
     assert found is not None
     people.join(connection, desk.facts.tenant, found.requester.id, effect.organisation_id, "contact")
-    tickets.change(connection, found.id, at, organisation_id=effect.organisation_id)
+    progress.changes["organisation_id"] = effect.organisation_id
     data: dict[str, object] = {"organisation": effect.organisation_id}
     _event(connection, desk, progress, EventKind.REQUESTER, at, data, _actor(facts))
 

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from helpdesk.domain.address import fold
+from helpdesk.domain.bounce import Fate
 from helpdesk.domain.contract import Contract
-from helpdesk.domain.facts import Candidate, Change, Delivery, Facts, Proposal, Ration, TimerDue, Trigger
+from helpdesk.domain.decision import Audience
+from helpdesk.domain.facts import Candidate, Change, Delivery, Facts, Proposal, Ration, Returned, TimerDue, Trigger
 from helpdesk.domain.mail import Door
 from helpdesk.domain.people import Agent, Organisation, Person
 from helpdesk.domain.proof import Role, TokenState
-from helpdesk.domain.reading import Reading
+from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
-from helpdesk.domain.ticket import Ticket
-from helpdesk.domain.token import Routed, own_message_id, route
+from helpdesk.domain.ticket import Reason, Ticket
+from helpdesk.domain.token import Routed, own_message_id, returned_mail, route
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
+from helpdesk.store.outbox import Handed
 from helpdesk.store.spool import Spooled
 
 _REFERENCE = re.compile(r"\b([A-Z]{1,6}-[0-9]{4,12})\b")
 _CONTRACT_NUMBER = re.compile(r"[\w][\w./-]{2,39}")
+_DIGIT = re.compile(r"\d")
 _CONFIRMED = re.compile(r"^#confirm[:\s]+(\S.*)$", re.IGNORECASE | re.MULTILINE)
 
+#: A report about a mail of ours is believed for so many days after it was written; mail systems give up within a week.
+REPORT_DAYS = 30
+#: Of a report that gives no reason in fields, so many characters of its text stand for it.
+_FIRST_WORDS = 200
 #: A reminder so many seconds after its time is late: the desk was not running.
 LATE_SECONDS = 900
 
@@ -36,6 +46,21 @@ def addressed(taken: Spooled, reading: Reading) -> tuple[str, ...]:
     headers = tuple(mailbox.address for mailbox in (*reading.to, *reading.cc))
     envelope = taken.mail.envelope.recipients
     return (*headers, *envelope) if taken.mail.door in (Door.IMAP, Door.FILE) else (*envelope, *headers)
+
+
+def _to_role(world: World, tenant: str, taken: Spooled, reading: Reading) -> bool:
+    """Whether the mail came to postmaster or abuse and to no desk's own address.
+
+    The envelope of a watched mailbox says only which desk the mailbox is for.
+    """
+    envelope = taken.mail.envelope.recipients
+    headers = tuple(mailbox.address for mailbox in (*reading.to, *reading.cc))
+    named = (headers, envelope) if taken.mail.door in (Door.IMAP, Door.FILE) else (envelope,)
+    for addresses in named:
+        ours = [one for one in addresses if (desk := world.desk_of(one)) and desk.facts.tenant == tenant]
+        if ours:
+            return all(map(world.is_role, ours))
+    return False
 
 
 def mail(
@@ -49,8 +74,10 @@ def mail(
     if agent is not None and not reading.proof.proven and spool.was_released(connection, taken.id):
         agent = None  # a person let it out of quarantine: its words are filed, its sender stays unbelieved
     employer = _employer(connection, tenant, reading, sender)
-    token, routed = _token(world, addressed(taken, reading), sender)
-    candidates = _candidates(connection, world, tenant, reading, routed, sender)
+    addresses = addressed(taken, reading)
+    token, routed = _token(world, addresses, sender)
+    to_return_path, ours = _returned(connection, world, tenant, addresses, reading, taken.mail.received_at)
+    candidates = _candidates(connection, world, tenant, reading, routed, sender, ours)
     if routed and _quotes_another(connection, world, tenant, reading, routed.ticket_id):
         token = TokenState.OTHER_TICKETS
     numbers = _contract_numbers(reading)
@@ -75,6 +102,11 @@ def mail(
         organisations=organisations,
         agents=desk.agents,
         ration=_ration(connection, tenant, agent, reading, now),
+        returned=_reported(ours, reading) if ours and reading.kind.is_report else None,
+        to_return_path=to_return_path,
+        to_role=_to_role(world, tenant, taken, reading),
+        ours=own_message_id(world.keys, reading.message_id) is not None,
+        repeats=_repeats(connection, taken, agent, reading, candidates),
     )
 
 
@@ -103,11 +135,23 @@ def delivery(
         human=data["kind"] == "human",
         recipient=data["recipient"],
         reason=data.get("reason", ""),
-        accepted_at=datetime.fromisoformat(data["at"]),
+        at=datetime.fromisoformat(data["at"]),
         since=datetime.fromisoformat(data["since"]) if "since" in data else None,
         words=entry.text if entry else "",
+        event_id=data.get("event"),
+        audience=data.get("audience", Audience.CUSTOMER.value),
+        status=data.get("status", ""),
+        told=_told(connection, desk, data, now),
     )
     return _about(desk, ticket, Trigger.DELIVERY, now, delivery=what, agent=author)
+
+
+def _told(connection: sa.Connection, desk: RunningDesk, data: dict[str, Any], now: datetime) -> bool:
+    """Whether mail to this address failed before within a day, so that people know."""
+    if data["outcome"] == "sent":
+        return False
+    since = now - timedelta(days=1)
+    return outbox.failed_before(connection, desk.facts.tenant, data["recipient"], since, data.get("mail", 0))
 
 
 def _about(desk: RunningDesk, ticket: Ticket, trigger: Trigger, now: datetime, **more: Any) -> Facts:
@@ -147,7 +191,7 @@ def _may_propose(sender: Person | None, agent: Agent | None) -> bool:
 def _contract_numbers(reading: Reading) -> list[str]:
     """Words of the new text that may be contract numbers: some sign, at least one digit."""
     words = _CONTRACT_NUMBER.findall(f"{reading.subject}\n{reading.new_text or reading.text}"[:20_000])
-    return [word.rstrip(".-/") for word in dict.fromkeys(words) if any(sign.isdigit() for sign in word)][:200]
+    return [word.rstrip(".-/") for word in dict.fromkeys(words) if _DIGIT.search(word)][:200]
 
 
 def _token(world: World, addresses: Sequence[str], sender: Person | None) -> tuple[TokenState, Routed | None]:
@@ -179,6 +223,78 @@ def _quotes_another(connection: sa.Connection, world: World, tenant: str, readin
     return bool(answered) and ticket_id not in answered
 
 
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """A mail that we sent, and what shows that this one is about it."""
+
+    mail: Handed
+    how: str
+
+
+def _returned(
+    connection: sa.Connection,
+    world: World,
+    tenant: str,
+    addresses: Sequence[str],
+    reading: Reading,
+    received_at: datetime,
+) -> tuple[bool, _Ours | None]:
+    """Whether the mail came to a return path, and the mail of ours that it is about.
+
+    That is the one whose return path it came to; for a report else the one whose Message-ID it returns and whose
+    recipient it names, both: an id alone is known to everybody whom the same words were sent to.
+    """
+    since = received_at - timedelta(days=REPORT_DAYS)
+    named = _return_paths(world, addresses)
+    for found in named:
+        if found != "tampered":
+            event_id, mail_id = found
+            rows = outbox.handed(connection, tenant, since, mail_id=mail_id)
+            if rows and (rows[0].event_id or 0) == event_id:
+                return True, _Ours(rows[0], "the return path")
+    if reading.report is not None and reading.report.returned:
+        rows = outbox.handed(connection, tenant, since, ids=reading.report.returned)
+        reported = {fold(one) for fate in reading.report.fates for one in (fate.recipient, fate.original)} - {""}
+        mine = next((row for row in rows if fold(row.recipient) in reported), None)
+        if mine is not None:
+            return bool(named), _Ours(mine, "the mail that it returns")
+    return bool(named), None
+
+
+def _return_paths(world: World, addresses: Sequence[str]) -> list[tuple[int, int] | Literal["tampered"]]:
+    tags = [one.rpartition("@")[0].partition("+")[2] for one in addresses if world.desk_of(one) is not None]
+    return [found for tag in tags if (found := returned_mail(world.keys, tag)) is not None]
+
+
+def _reported(ours: _Ours, reading: Reading) -> Returned:
+    """What the report says of our mail: of its recipient, else of the only one, who may be whom it was forwarded to."""
+    fates = reading.report.fates if reading.report else ()
+    mine = [one for one in fates if fold(ours.mail.recipient) in (fold(one.recipient), fold(one.original))]
+    failed = [one for one in fates if one.action == "failed"]
+    fate = next(iter((*mine, *failed, *fates)), Fate())
+    if not fate.words:
+        fate = replace(fate, words=" ".join(reading.text.split())[:_FIRST_WORDS])
+    mail = ours.mail
+    known = mail.state in ("bounced", "failed", "expired")
+    return Returned(mail.id, mail.kind == "human", mail.recipient, ours.how, fate, known)
+
+
+def _repeats(
+    connection: sa.Connection,
+    taken: Spooled,
+    agent: Agent | None,
+    reading: Reading,
+    candidates: Sequence[Candidate],
+) -> int:
+    """How many mails of the last day had the same sender and words; of an agent's, those to the same ticket alone."""
+    since = taken.mail.received_at - timedelta(days=1)
+    alike = spool.alike(connection, taken, reading.likeness, since)
+    if agent is None:
+        return len(alike)
+    ids = {candidate.ticket.id for candidate in candidates}
+    return sum(ticket_id in ids for ticket_id in alike)
+
+
 def _candidates(
     connection: sa.Connection,
     world: World,
@@ -186,11 +302,20 @@ def _candidates(
     reading: Reading,
     routed: Routed | None,
     sender: Person | None,
+    ours: _Ours | None,
 ) -> tuple[Candidate, ...]:
-    """Tickets the mail may belong to: reply address, our own ids, any id seen, the reference in the subject."""
+    """Tickets the mail may belong to: reply address, our own ids, any id seen, the reference in the subject.
+
+    A bounce belongs to none but that of the mail which came back: anybody can send a thing that looks like one.
+    """
+    if reading.kind in (Kind.BOUNCE, Kind.DELAYED):
+        ticket = tickets.snapshot(connection, tenant, ours.mail.ticket_id or 0, lock=True) if ours else None
+        return (Candidate(ticket, ours.how),) if ours and ticket else ()
     signs: list[tuple[int, str]] = []
     if routed:
         signs.append((routed.ticket_id, "the reply address"))
+    if ours and ours.mail.ticket_id:
+        signs.append((ours.mail.ticket_id, ours.how))
     for parent in reading.parents:
         if own := own_message_id(world.keys, parent):
             signs.append((own[0], "a mail of ours that it answers"))
@@ -214,7 +339,9 @@ def _candidate(
     named = bool(reading.sender and tickets.was_named(connection, ticket.id, reading.sender.address))
     group = ticket.requester.organisation
     same = bool(group and sender and sender.organisation and sender.organisation.id == group.id)
-    return Candidate(ticket, how, named, same)
+    asked = ticket.reason is Reason.DETAILS
+    thanked = asked and outbox.was_said(connection, ticket.id, "thanks_details")
+    return Candidate(ticket, how, named, same, thanked)
 
 
 def _contracts(

@@ -77,7 +77,7 @@ def _home(world: World, desk: RunningDesk, facts: Facts, decision: Decision) -> 
 
 def handle_mail(connection: sa.Connection, world: World, taken: Spooled, reading: Reading, now: datetime) -> Outcome:
     """Handle a claimed mail once; raises LeaseLost where another daemon has it by now."""
-    first = spool.remember(connection, taken, reading.message_id, reading.content_hash)
+    first = spool.remember(connection, taken, reading.message_id, reading.content_hash, reading.likeness)
     if first is not None and first != taken.id and not spool.replace_set_aside(connection, first, taken):
         outcome = Outcome("seen before", f"the same mail as number {first}", None)
     else:
@@ -153,6 +153,24 @@ def handle_input(connection: sa.Connection, world: World, row: Input, now: datet
     return outcome
 
 
+def _tell_given_up(connection: sa.Connection, world: World, row: Input, now: datetime) -> None:
+    """What met a fault of ours until it was given up is somebody's to mend by hand."""
+    ticket = tickets.snapshot(connection, row.tenant, row.ticket_id)
+    desk = (world.desks.get(ticket.desk) if ticket else None) or _any_desk(world, row.tenant)
+    if desk is None:
+        return
+    try:
+        with connection.begin_nested():
+            facts = Facts(Trigger.CHANGE, now, now.date(), desk.facts, ticket=ticket)
+            occasion = letters.Occasion(facts, ticket, None, now, None, 0, b"", "", None)
+            said = Say(Audience.OPERATOR, "input_given_up", {"kind": row.trigger})
+            letters.write(connection, world, desk, occasion, [said])
+    except sa.exc.OperationalError:
+        raise
+    except Exception:
+        log.exception("nobody could be told that input %d was given up", row.id)
+
+
 def wake_covered(connection: sa.Connection, now: datetime) -> int:
     """Queue a change for held tickets that a contract covers by now: one imported before the day that it starts on."""
     found = tickets.coverable(connection, now.date())
@@ -173,7 +191,8 @@ def handle_due(connection: sa.Connection, world: World, now: datetime, limit: in
             raise
         except Exception:
             log.exception("input %d could not be handled at attempt %d", row.id, row.attempts + 1)
-            inputs.fail(connection, row.id, row.attempts + 1, now)
+            if inputs.fail(connection, row.id, row.attempts + 1, now):
+                _tell_given_up(connection, world, row, now)
             done -= 1
     for timer in tickets.due_timers(connection, now, limit):
         done += 1

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from helpdesk.commands import offered
 from helpdesk.domain import token
+from helpdesk.domain.bounce import Cause
 from helpdesk.domain.contract import Contract, entitlement
 from helpdesk.domain.decision import Audience, Say, Value
 from helpdesk.domain.errors import PermanentFailure
@@ -25,7 +26,7 @@ from helpdesk.inbound import mime
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
-from helpdesk.pipeline.words import contract_kind, working_hours
+from helpdesk.pipeline.words import contract_kind, undelivered, working_hours
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import inputs, outbox, people, tickets
 
@@ -74,6 +75,7 @@ class _Reader:
     address: str
     language: str
     zone: str
+    unreachable: bool = False
 
 
 def write(connection: sa.Connection, world: World, desk: RunningDesk, occasion: Occasion, said: Sequence[Say]) -> None:
@@ -85,8 +87,38 @@ def write(connection: sa.Connection, world: World, desk: RunningDesk, occasion: 
         by_audience.setdefault(Audience.CUSTOMER, []).insert(0, Say(Audience.CUSTOMER, "answer"))
     for audience, blocks in by_audience.items():
         readers = list(_readers(connection, world, desk, occasion, audience, blocks))
+        kept_back = [] if occasion.relayed is not None else [one for one in readers if one.unreachable]
+        if kept_back and occasion.ticket is not None:
+            readers = [one for one in readers if not one.unreachable]
+            _note_kept_back(connection, desk, occasion, audience, blocks, kept_back)
         if readers:
             _write_one(connection, world, desk, occasion, audience, blocks, readers)
+
+
+def _note_kept_back(
+    connection: sa.Connection,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    blocks: Sequence[Say],
+    readers: Sequence[_Reader],
+) -> None:
+    """Automatic mail to an address whose mail comes back would only come back as well: the history says it instead."""
+    assert occasion.ticket is not None
+    data = {
+        "audience": audience.value,
+        "blocks": [one.block for one in blocks],
+        "kept back from": [one.address for one in readers],
+        "why": "mail to it came back",
+    }
+    tickets.add_event(
+        connection,
+        tenant=desk.facts.tenant,
+        ticket_id=occasion.ticket.id,
+        at=occasion.now,
+        kind=EventKind.SAID,
+        data=data,
+    )
 
 
 def _readers(
@@ -110,7 +142,7 @@ def _readers(
         case Audience.LEAD:
             return [_agent(desk, one) for one in desk.agents if one.lead] or [_operator(world, desk)]
         case Audience.MANAGER:
-            return [_manager(connection, world, desk, ticket)]
+            return [_manager(connection, world, desk, ticket, facts.contracts)]
         case Audience.OPERATOR:
             return [_operator(world, desk)]
         case _:
@@ -125,7 +157,7 @@ def _assigned(desk: RunningDesk, ticket: Ticket | None) -> tuple[Agent, ...]:
 
 def _customer(desk: RunningDesk, person: Person) -> _Reader:
     language, zone = person.language or desk.facts.language, person.zone or desk.facts.zone
-    return _Reader(person.id, person.name, person.address, language, zone)
+    return _Reader(person.id, person.name, person.address, language, zone, person.unreachable_since is not None)
 
 
 def _agent(desk: RunningDesk, agent: Agent) -> _Reader:
@@ -137,19 +169,28 @@ def _operator(world: World, desk: RunningDesk) -> _Reader:
     return _Reader(0, "", world.operator, desk.facts.language, desk.facts.zone)
 
 
-def _manager(connection: sa.Connection, world: World, desk: RunningDesk, ticket: Ticket | None) -> _Reader:
-    address = _manager_address(connection, desk, ticket)
+def _manager(
+    connection: sa.Connection,
+    world: World,
+    desk: RunningDesk,
+    ticket: Ticket | None,
+    contracts: Sequence[Contract],
+) -> _Reader:
+    address = _manager_address(connection, desk, ticket, contracts)
     if not address:
         return _agent(desk, _assigned(desk, ticket)[0]) if desk.agents else _operator(world, desk)
     known = next((agent for agent in desk.agents if agent.address.casefold() == address.casefold()), None)
     return _agent(desk, known) if known else _Reader(0, "", address, desk.facts.language, desk.facts.zone)
 
 
-def _manager_address(connection: sa.Connection, desk: RunningDesk, ticket: Ticket | None) -> str:
+def _manager_address(
+    connection: sa.Connection, desk: RunningDesk, ticket: Ticket | None, contracts: Sequence[Contract]
+) -> str:
     group = ticket.requester.organisation if ticket else None
     if group is None:
         return desk.manager
-    contracts = sorted(people.contracts_of(connection, group.id), key=lambda one: one.ends, reverse=True)
+    known = [one for one in contracts if one.organisation_id == group.id]
+    contracts = sorted(known or people.contracts_of(connection, group.id), key=lambda one: one.ends, reverse=True)
     return next((one.manager for one in contracts if one.manager), group.manager or desk.manager)
 
 
@@ -190,26 +231,44 @@ def _write_one(
         try:
             data, text = _compose(connection, world, desk, occasion, audience, blocks, reader, mail_id, thread)
         except PermanentFailure as problem:
-            _unwritable(connection, desk, occasion, reader, str(problem), human=human)
+            _unwritable(connection, desk, occasion, audience, reader, str(problem), event_id)
             continue
         queued = _letter(world, desk, occasion, audience, blocks, reader, mail_id, data, text, event_id)
-        outbox.add(connection, queued, occasion.now)
+        row = outbox.add(connection, queued, occasion.now)
+        if human and world.own_return_paths:
+            outbox.set_sender(connection, row, _return_path(world, desk, event_id, row))
     if ticket is not None:
         tickets.note_message_id(connection, desk.facts.tenant, mail_id, ticket.id, event_id, letter)
 
 
+def _return_path(world: World, desk: RunningDesk, event_id: int | None, row: int) -> str:
+    """An address that only the mail system which bounces this mail learns; the desk's own where that would be too long."""
+    try:
+        return token.return_address(world.keys, desk.written, event_id or 0, row)
+    except ValueError:
+        return desk.written
+
+
 def _unwritable(
-    connection: sa.Connection, desk: RunningDesk, occasion: Occasion, reader: _Reader, reason: str, *, human: bool
+    connection: sa.Connection,
+    desk: RunningDesk,
+    occasion: Occasion,
+    audience: Audience,
+    reader: _Reader,
+    reason: str,
+    event_id: int | None,
 ) -> None:
     """An address that no mail can be written to is a failed delivery like any other; the others still get theirs."""
     log.warning("a mail could not be written: %s", reason)
     if occasion.ticket is not None:
         data = {
             "outcome": "failed",
-            "kind": "human" if human else "automatic",
+            "kind": "human" if audience is Audience.CUSTOMER and occasion.relayed is not None else "automatic",
+            "audience": audience.value,
             "recipient": reader.address,
             "reason": reason,
             "at": occasion.now.isoformat(),
+            "event": event_id,
         }
         inputs.add(connection, desk.facts.tenant, Trigger.DELIVERY.value, occasion.ticket.id, data, occasion.now)
 
@@ -267,7 +326,7 @@ def _compose(
     rendered = world.templates.compose_text(
         reader.language,
         folder,
-        [(one.block, _usable(world, folder, one, values)) for one in blocks],
+        [(one.block, _usable(world, folder, one, values, reader.language)) for one in blocks],
         _frame(desk, occasion, audience, reader),
     )
     if rendered.problem:
@@ -288,7 +347,7 @@ def _compose(
         if routed and ticket
         else "",
         auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
-        loop_mark=desk.facts.key,
+        loop_mark=desk.facts.addresses[0],
         enclosures=_enclosures(occasion, audience, blocks),
         language=reader.language,
         smtputf8=not reader.address.isascii(),
@@ -296,16 +355,18 @@ def _compose(
     return compose(draft), rendered.text
 
 
-def _usable(world: World, folder: str, said: Say, values: Mapping[str, object]) -> dict[str, object]:
+def _usable(world: World, folder: str, said: Say, values: Mapping[str, object], language: str) -> dict[str, object]:
     """Of all values, those that the block's template may use."""
     names = {variable.name for variable in world.templates.variables(folder, said.block)}
-    return {name: value for name, value in {**values, **_given(said.values)}.items() if name in names}
+    return {name: value for name, value in {**values, **_given(said.values, language)}.items() if name in names}
 
 
-def _given(values: Mapping[str, Value]) -> dict[str, object]:
-    """A rule's own values; an organisation and contract it proposes become the template's ``proposal``."""
+def _given(values: Mapping[str, Value], language: str) -> dict[str, object]:
+    """A rule's own values; an organisation and contract it proposes become the template's ``proposal``, a cause words."""
     if "contract" in values and "organisation" in values:
         return {"proposal": dict(values)}
+    if "cause" in values and values["cause"] in set(Cause):
+        return {**values, "cause": undelivered(Cause(str(values["cause"])), language)}
     return dict(values)
 
 
@@ -349,7 +410,7 @@ def _values(
     """Every value that some template of this audience may use."""
     facts, ticket = occasion.facts, occasion.ticket
     due = occasion.timer.due_at if occasion.timer and occasion.timer.state == "running" else None
-    contract = contract_of(connection, ticket) if ticket else None
+    contract = contract_of(connection, ticket, facts.contracts) if ticket else None
     writer = _writer(occasion)
     values: dict[str, object] = {
         "contract": _contract(contract, ticket, reader.language) if contract else None,
@@ -360,7 +421,7 @@ def _values(
         "proven": facts.proof.proven,
     }
     if audience is Audience.CUSTOMER:
-        address = _manager_address(connection, desk, ticket)
+        address = _manager_address(connection, desk, ticket, facts.contracts)
         name = next((one.name for one in desk.agents if one.address.casefold() == address.casefold()), "")
         values["manager"] = {"name": name, "address": address} if address else None
         values["answer_due"] = due if desk.print_answer_due else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -16,10 +17,12 @@ from helpdesk.store import people, tickets
 FIRST_RESPONSE = "first_response"
 
 
-def compute(connection: sa.Connection, desk: RunningDesk, ticket: Ticket) -> Timer | None:
+def compute(
+    connection: sa.Connection, desk: RunningDesk, ticket: Ticket, known: Sequence[Contract] = ()
+) -> Timer | None:
     """The first-response timer of a ticket, from its history; None where nothing is promised or nothing started."""
     group = ticket.requester.organisation
-    contract = contract_of(connection, ticket)
+    contract = contract_of(connection, ticket, known)
     target = pick(
         desk.targets,
         FIRST_RESPONSE,
@@ -32,9 +35,11 @@ def compute(connection: sa.Connection, desk: RunningDesk, ticket: Ticket) -> Tim
     return measure(first_response(tickets.happened(connection, ticket.id)), target, desk.calendar)
 
 
-def rewrite(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, now: datetime) -> Timer | None:
+def rewrite(
+    connection: sa.Connection, desk: RunningDesk, ticket: Ticket, now: datetime, known: Sequence[Contract] = ()
+) -> Timer | None:
     """Compute the timer anew and write its index row; the transaction that changed its cause calls this."""
-    found = compute(connection, desk, ticket)
+    found = compute(connection, desk, ticket, known)
     if found is not None:
         done = tickets.reminders_done(connection, ticket.id, found.promise)
         tickets.store_timer(connection, desk.facts.tenant, ticket.id, found, next_wake(found, now, done))
@@ -43,9 +48,12 @@ def rewrite(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, now: d
     return found
 
 
-def contract_of(connection: sa.Connection, ticket: Ticket) -> Contract | None:
-    """The contract that a ticket is worked under."""
+def contract_of(connection: sa.Connection, ticket: Ticket, known: Sequence[Contract] = ()) -> Contract | None:
+    """The contract that a ticket is worked under; ``known`` are contracts that the input's facts hold already."""
     group = ticket.requester.organisation
     if ticket.contract_id is None or group is None:
         return None
-    return next((one for one in people.contracts_of(connection, group.id) if one.id == ticket.contract_id), None)
+    found = next((one for one in known if one.id == ticket.contract_id), None)
+    return found or next(
+        (one for one in people.contracts_of(connection, group.id) if one.id == ticket.contract_id), None
+    )

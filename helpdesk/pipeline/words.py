@@ -8,6 +8,7 @@ from functools import lru_cache
 from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_location
 
+from helpdesk.domain.bounce import Cause
 from helpdesk.domain.calendar import Calendar
 
 _MONDAY = date(2026, 11, 23)
@@ -18,6 +19,33 @@ _KIND = {
     "en": {"contract": "support contract", "subscription": "subscription"},
     "de": {"contract": "Supportvertrag", "subscription": "Abonnement"},
 }
+
+
+_UNDELIVERED = {
+    "en": {
+        Cause.NO_MAILBOX: "there is no such mailbox",
+        Cause.NO_DOMAIN: "the part behind the @ takes no mail",
+        Cause.SWITCHED_OFF: "the mailbox is switched off",
+        Cause.FULL: "the mailbox is full",
+        Cause.TOO_LARGE: "the mail is too large",
+        Cause.REFUSED: "their server did not want it",
+        Cause.TOO_LONG: "their server could not be reached for days",
+    },
+    "de": {
+        Cause.NO_MAILBOX: "das Postfach gibt es nicht",
+        Cause.NO_DOMAIN: "der Teil hinter dem @ nimmt keine Mail an",
+        Cause.SWITCHED_OFF: "das Postfach ist abgeschaltet",
+        Cause.FULL: "das Postfach ist voll",
+        Cause.TOO_LARGE: "die Mail ist zu groß",
+        Cause.REFUSED: "der Server dort wollte sie nicht",
+        Cause.TOO_LONG: "der Server dort war tagelang nicht zu erreichen",
+    },
+}
+
+
+def undelivered(cause: Cause, language: str) -> str:
+    """Why a mail did not arrive, as a clause; "" where nobody knows."""
+    return _UNDELIVERED.get(language[:2], _UNDELIVERED["en"]).get(cause, "")
 
 
 def contract_kind(kind: str, language: str) -> str:

@@ -1,9 +1,14 @@
-"""File a machine's mail like any other, but never answer it (RFC 3834 section 2)."""
+"""File a machine's mail, and mail to postmaster or abuse, like any other, but never answer it (RFC 3834 section 2)."""
 
 from __future__ import annotations
 
+import re
+
 from helpdesk.domain.decision import Audience, Suppress, Verdict
 from helpdesk.domain.facts import Facts
+
+#: Mailboxes that nobody reads, or that belong to a mail system (RFC 2142 names postmaster).
+_NOBODY = re.compile(r"(?:mailer-?daemon|postmaster|(?:no|do[._-]?not|dont)[._-]?(?:reply|answer|respond)\S*)@")
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -12,4 +17,8 @@ def check(facts: Facts) -> Verdict | None:
         return Verdict((Suppress(Audience.CUSTOMER),), f"{reading.kind}: {reading.kind_why}; no automatic answer")
     if reading.return_path == "":
         return Verdict((Suppress(Audience.CUSTOMER),), "it has an empty return path; no automatic answer")
+    if reading.sender is not None and _NOBODY.match(reading.sender.address.lower()):
+        return Verdict((Suppress(Audience.CUSTOMER),), "nobody reads at the sender's address; no automatic answer")
+    if facts.to_role:
+        return Verdict((Suppress(Audience.CUSTOMER),), "it is for postmaster or abuse; no automatic answer")
     return None

@@ -11,6 +11,8 @@ def check(facts: Facts) -> Verdict | None:
     ticket = facts.ticket
     if ticket is None or not facts.opened or ticket.requester.organisation is not None:
         return None
+    if facts.to_role:  # anybody may report abuse, and a person reads it
+        return None
     effects: tuple[Effect, ...] = (
         SetStatus(Status.HELD, Reason.DETAILS),
         Say(Audience.AGENT, "who_is_this", _proposed(facts)),

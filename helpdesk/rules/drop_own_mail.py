@@ -16,7 +16,7 @@ class Options:
 
 def check(facts: Facts, options: Options) -> Verdict | None:
     reading = facts.reading
-    if facts.desk.key in reading.loop_marks:
+    if any(mark in facts.desk.addresses for mark in reading.loop_marks) or (facts.ours and not reading.kind.is_report):
         return _drop("our own mail came back to us")
     if reading.sender and untagged(reading.sender.address)[0] in facts.desk.addresses:
         return _drop("it claims to be from this desk itself")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from helpdesk.commands import COMMANDS
 from helpdesk.commands.grammar import Orders, parse
@@ -22,12 +23,15 @@ from helpdesk.domain.decision import (
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
 from helpdesk.domain.proof import CommandClass, Role, allowed
-from helpdesk.domain.ticket import Reason, Status
+from helpdesk.domain.ticket import Reason, Status, Ticket
 
 #: An agent and the operator are told so often within an hour that mails in his name prove nothing.
-WARNINGS_PER_HOUR = 5
-#: So many of his mails come back to him within an hour; more can only be a machine's.
+WARNINGS_PER_HOUR = 3
+#: So many of his mails come back to him within an hour; more can only be a machine's. Nor do more than a few come back
+#: to who writes again within so many minutes of the last: his address may forward to the desk.
 RETURNS_PER_HOUR = 20
+RAPID_RETURNS = 3
+RAPID_MINUTES = 5
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -83,17 +87,23 @@ def _shows_notice(facts: Facts, text: str) -> bool:
 
 
 def _returned(facts: Facts, reason: str) -> Verdict:
-    effects: tuple[Effect, ...] = (Drop(f"returned to the agent: {reason}"),)
-    if facts.ration.warned < RETURNS_PER_HOUR:
-        effects = (*effects, Say(Audience.ACTOR, "returned", {"reason": reason}))
-    return Verdict(effects, f"nothing was sent: {reason}", final=True)
+    said = Say(Audience.ACTOR, "returned", {"reason": reason})
+    return _given_back(facts, said, reason, f"nothing was sent: {reason}")
 
 
 def _refused(facts: Facts, problem: str) -> Verdict:
-    effects: tuple[Effect, ...] = (Drop("returned to the agent: a command that I do not carry out"),)
-    if facts.ration.warned < RETURNS_PER_HOUR:
-        effects = (*effects, Say(Audience.ACTOR, "refused_command", {"lines": (problem,)}))
-    return Verdict(effects, problem, final=True)
+    said = Say(Audience.ACTOR, "refused_command", {"lines": (problem,)})
+    return _given_back(facts, said, "a command that I do not carry out", problem)
+
+
+def _given_back(facts: Facts, said: Say, reason: str, why: str) -> Verdict:
+    """The agent hears of it; where a machine seems to answer in his name nobody does but the operator, and it is kept."""
+    warned, last = facts.ration.warned, facts.ration.last_at
+    rapid = last is not None and facts.now - last <= timedelta(minutes=RAPID_MINUTES) and warned >= RAPID_RETURNS
+    if rapid or warned >= RETURNS_PER_HOUR:
+        cause = f"not returned to the agent once more ({warned} times within an hour): {reason}"
+        return Verdict((SetAside(cause), Say(Audience.OPERATOR, "quarantined", {"cause": cause})), why, final=True)
+    return Verdict((Drop(f"returned to the agent: {reason}"), said), why, final=True)
 
 
 def _heard(facts: Facts, orders: Orders) -> Verdict:
@@ -141,9 +151,22 @@ def _words(facts: Facts, orders: Orders, *, kept_inside: bool) -> tuple[Effect, 
         return (AddEntry(EventKind.NOTE, text), *told)
     if not orders.text and not _files(facts):
         return ()
-    effects: tuple[Effect, ...] = (AddEntry(EventKind.ANSWER, orders.text), Relay(orders.text))
+    effects: tuple[Effect, ...] = (
+        AddEntry(EventKind.ANSWER, orders.text),
+        Relay(orders.text),
+        *_doubtful(facts.ticket),
+    )
     if not facts.ticket.agent:
         effects = (*effects, Assign(facts.agent.key))
     if facts.ticket.status in (Status.NEW, Status.OPEN):
         effects = (*effects, SetStatus(Status.WAITING, Reason.CUSTOMER))
     return effects
+
+
+def _doubtful(ticket: Ticket) -> tuple[Effect, ...]:
+    """The answer goes out, for a full mailbox may be empty by now; but the agent knows at once that it may come back."""
+    doubtful = [person for person in (ticket.requester, *ticket.participants) if person.unreachable_since]
+    return tuple(
+        Say(Audience.ACTOR, "came_back", {"address": person.address, "reason": person.unreachable_why})
+        for person in doubtful
+    )

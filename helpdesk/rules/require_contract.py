@@ -16,7 +16,7 @@ class Options:
 
 
 def check(facts: Facts, options: Options) -> Verdict | None:
-    if facts.ticket is None or not facts.opened or facts.ticket.status is not Status.NEW:
+    if facts.ticket is None or not facts.opened or facts.ticket.status is not Status.NEW or facts.to_role:
         return None
     found = entitlement(facts.requester_contracts(), facts.today, options.grace_days)
     if found.covered and found.contract:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpdesk.domain.decision import Record, Verdict
+from helpdesk.domain.decision import Record, Value, Verdict
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
 
@@ -11,5 +11,5 @@ def check(facts: Facts) -> Verdict | None:
     delivery = facts.delivery
     if delivery is None or delivery.outcome != "sent" or not delivery.human:
         return None
-    data = {"recipient": delivery.recipient}
+    data: dict[str, Value] = {"recipient": delivery.recipient, "event": delivery.event_id}
     return Verdict((Record(EventKind.ANSWER_ACCEPTED, data),), f"the relay took the answer to {delivery.recipient}")

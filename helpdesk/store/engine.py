@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO, Any
 
 import sqlalchemy as sa
@@ -17,6 +18,18 @@ from helpdesk.domain.errors import ConfigError, TemporaryFailure
 
 #: How long a writer waits for another process's lock, in seconds (F10).
 BUSY_SECONDS = 30
+#: After a kill the last of a daemon's processes may hold its lock for so long, in seconds.
+DYING_SECONDS = 1.0
+#: Large pages, since most of what is written is whole mails: half the writes a mail. The write-ahead log is moved over after
+#: 16 MB. The page size of a file that is there already stays.
+PRAGMAS = (
+    "page_size=16384",
+    "wal_autocheckpoint=1000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "cache_size=-16000",
+)
 
 
 def connect(url: str) -> sa.Engine:
@@ -25,7 +38,8 @@ def connect(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() == "postgresql":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=8)
+        driven = parsed.set(drivername="postgresql+psycopg")
+        return sa.create_engine(driven, pool_pre_ping=True, pool_size=8, hide_parameters=True)
     raise ConfigError(
         "helpdesk.toml", "database.url", f"'{parsed.drivername}' is not known", "sqlite:///PATH, postgresql://..."
     )
@@ -34,7 +48,7 @@ def connect(url: str) -> sa.Engine:
 def _parse(url: str) -> sa.URL:
     try:
         return sa.make_url(url)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # a port that is no number is a ValueError
         raise ConfigError(
             "helpdesk.toml", "database.url", "is no address", "sqlite:///PATH, postgresql://..."
         ) from None
@@ -46,12 +60,13 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     folder = Path(url.database).parent
     if not folder.is_dir():
         raise ConfigError("helpdesk.toml", "database.url", f"the folder {folder} does not exist")
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+        for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
@@ -67,6 +82,17 @@ def reading(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(helpdesk_reads=True)
 
 
+def words_of(problem: Exception, engine: sa.Engine) -> str:
+    """What a database says of itself, on one line; only the kind of a fault whose text may hold a customer's words."""
+    kind = type(problem).__name__
+    told = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
+    if not isinstance(problem, told) and type(problem) is not sa.exc.DatabaseError:
+        return kind
+    lines = str(problem.orig).strip().splitlines()
+    words = lines[0] if lines else kind
+    return words.replace(engine.url.password, "***") if engine.url.password else words
+
+
 def lease_clock(connection: sa.Connection) -> float:
     """Seconds by the database's own clock, the one that leases are measured with on every machine."""
     if connection.dialect.name == "sqlite":
@@ -74,6 +100,20 @@ def lease_clock(connection: sa.Connection) -> float:
     else:
         statement = "SELECT extract(epoch from clock_timestamp())"
     return float(connection.exec_driver_sql(statement).scalar_one())
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take the lock; one that a dying daemon still holds is waited for."""
+    until = monotonic() + DYING_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if monotonic() > until:
+                return False
+            sleep(DYING_SECONDS / 20)
+        else:
+            return True
 
 
 def claim_file(url: str) -> IO[str] | None:
@@ -85,9 +125,7 @@ def claim_file(url: str) -> IO[str] | None:
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     lock = open(f"{parsed.database}.lock", "a+", encoding="utf-8")  # noqa: SIM115 (held for the life of the process)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _locked(lock):
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
         lock.close()

@@ -9,6 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from helpdesk.store import wakes
+from helpdesk.store.prepared import insert
 from helpdesk.store.tables import input_
 
 
@@ -29,9 +31,9 @@ def add(
     connection: sa.Connection, tenant: str, trigger: str, ticket_id: int, data: Mapping[str, Any], now: datetime
 ) -> None:
     """Queue an input about a ticket."""
-    connection.execute(
-        sa.insert(input_).values(tenant=tenant, trigger=trigger, ticket_id=ticket_id, data=dict(data), created_at=now)
-    )
+    values = {"tenant": tenant, "trigger": trigger, "ticket_id": ticket_id, "data": dict(data), "created_at": now}
+    insert(connection, input_, values)
+    wakes.note(connection, wakes.INPUT)
 
 
 def waiting(connection: sa.Connection, limit: int) -> list[Input]:
@@ -52,11 +54,10 @@ def waiting(connection: sa.Connection, limit: int) -> list[Input]:
 ATTEMPTS = 5
 
 
-def fail(connection: sa.Connection, input_id: int, attempts: int, now: datetime) -> None:
-    """The input could not be handled: it is tried again at the next tick, a few times."""
+def fail(connection: sa.Connection, input_id: int, attempts: int, now: datetime) -> bool:
+    """The input could not be handled: it is tried again at the next tick, a few times; True where it is given up."""
     connection.execute(sa.update(input_).where(input_.c.id == input_id).values(attempts=attempts))
-    if attempts >= ATTEMPTS:
-        finish(connection, input_id, "could not be handled: see the log", now)
+    return attempts >= ATTEMPTS and finish(connection, input_id, "could not be handled: see the log", now)
 
 
 def finish(connection: sa.Connection, input_id: int, outcome: str, now: datetime) -> bool:

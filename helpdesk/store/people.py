@@ -40,7 +40,7 @@ _CURRENT_FIRST = (membership.c.ends.is_not(None), membership.c.ends.desc(), memb
 
 
 _BY_ADDRESS = Prepared(
-    _PERSON.add_columns(address.c.written)
+    _PERSON.add_columns(address.c.written, address.c.unreachable_since, address.c.unreachable_why)
     .join(address, address.c.person_id == person.c.id)
     .where(
         address.c.tenant == sa.bindparam("tenant"),
@@ -56,7 +56,7 @@ _BY_ID = Prepared(
     .limit(1)
 )
 _WRITTEN = Prepared(
-    sa.select(address.c.written)
+    sa.select(address.c.written, address.c.unreachable_since, address.c.unreachable_why)
     .where(address.c.person_id == sa.bindparam("person_id"))
     .order_by(address.c.ended_at.is_not(None), address.c.position, address.c.id)
     .limit(1)
@@ -68,7 +68,7 @@ def by_address(connection: sa.Connection, tenant: str, written: str, today: date
     row = _BY_ADDRESS.first(connection, tenant=tenant, folded=fold(written))
     if row is None:
         return None
-    found = _person(row, row.written)
+    found = _person(row, row)
     gone = row.ends is not None and row.ends < today
     return replace(found, organisation=None, role="") if gone else found
 
@@ -77,22 +77,43 @@ def by_id(connection: sa.Connection, person_id: int, organisation_id: int | None
     """A person whose id is in a row of ours, seen as a member of this organisation where he is or was one."""
     row = _BY_ID.first(connection, person_id=person_id, organisation_id=organisation_id or NOBODYS)
     assert row is not None
-    return _person(row, _WRITTEN.scalar(connection, person_id=person_id) or "")
+    return _person(row, _WRITTEN.first(connection, person_id=person_id))
 
 
-def _person(row: Any, written: str) -> Person:
+def _person(row: Any, on_record: Any | None) -> Person:
+    """``on_record`` is the row of the address, None where a person has none."""
     group = None
     if row.organisation_id is not None:
         group = Organisation(row.organisation_id, row.organisation, row.manager)
     return Person(
         id=row.id,
         name=row.name,
-        address=written,
+        address=on_record.written if on_record else "",
         organisation=group,
         role=row.role or "",
         language=row.language,
         zone=row.zone,
         agent=row.agent,
+        unreachable_since=on_record.unreachable_since if on_record else None,
+        unreachable_why=on_record.unreachable_why if on_record else "",
+    )
+
+
+def mark_unreachable(connection: sa.Connection, tenant: str, written: str, why: str, at: datetime) -> None:
+    """Mail to this address came back for good; of several times the first is kept."""
+    connection.execute(
+        sa.update(address)
+        .where(address.c.tenant == tenant, address.c.address == fold(written), address.c.unreachable_since.is_(None))
+        .values(unreachable_since=at, unreachable_why=why)
+    )
+
+
+def mark_reachable(connection: sa.Connection, tenant: str, written: str) -> None:
+    """This address takes mail again."""
+    connection.execute(
+        sa.update(address)
+        .where(address.c.tenant == tenant, address.c.address == fold(written))
+        .values(unreachable_since=None, unreachable_why="")
     )
 
 

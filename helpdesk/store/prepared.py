@@ -36,7 +36,7 @@ class Prepared:
     update without a value become parameters of their own name if they are listed in ``columns``.
     """
 
-    def __init__(self, make: Callable[[str], sa.Executable] | sa.Executable, columns: Sequence[str] = ()) -> None:
+    def __init__(self, make: Callable[[str], sa.ClauseElement] | sa.ClauseElement, columns: Sequence[str] = ()) -> None:
         self._make, self._columns = make, list(columns)
         self._compiled: dict[str, _Compiled] = {}
 

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from helpdesk.domain.mail import Door, Envelope, RawMail
+from helpdesk.store import wakes
 from helpdesk.store.engine import lease_clock
 from helpdesk.store.prepared import Prepared, insert, insert_or_ignore
 from helpdesk.store.tables import mail, quarantine, raw, sighting, spool
@@ -52,6 +53,7 @@ def keep(connection: sa.Connection, kept: RawMail, tenants: Sequence[str], now: 
             "raw_hash": digest,
         }
         row = insert(connection, spool, values)
+        wakes.note(connection, wakes.MAIL)
         rows.append(row)
         if kept.sighting:
             seen = {
@@ -163,6 +165,7 @@ def give_back(connection: sa.Connection, taken: Spooled, wait_seconds: float) ->
         .where(spool.c.id == taken.id, spool.c.done_at.is_(None), spool.c.lease_no == taken.lease_no)
         .values(lease_until=None, not_before=lease_clock(connection) + wait_seconds)
     )
+    wakes.note(connection, wakes.AGAIN)
 
 
 def drop_leases(connection: sa.Connection) -> None:
@@ -170,12 +173,20 @@ def drop_leases(connection: sa.Connection) -> None:
     connection.execute(sa.update(spool).where(spool.c.done_at.is_(None)).values(lease_until=None))
 
 
-def remember(connection: sa.Connection, taken: Spooled, message_id: str, content_hash: str) -> int | None:
+def remember(
+    connection: sa.Connection, taken: Spooled, message_id: str, content_hash: str, likeness: str = ""
+) -> int | None:
     """Note the mail's key; the spool id of the first sighting where the same mail was handled before, else None."""
     if insert_or_ignore(
         connection,
         mail,
-        {"tenant": taken.tenant, "message_id": message_id, "content_hash": content_hash, "spool_id": taken.id},
+        {
+            "tenant": taken.tenant,
+            "message_id": message_id,
+            "content_hash": content_hash,
+            "likeness": likeness,
+            "spool_id": taken.id,
+        },
     ):
         return None
     first: int = connection.execute(
@@ -184,6 +195,26 @@ def remember(connection: sa.Connection, taken: Spooled, message_id: str, content
         )
     ).scalar_one()
     return first
+
+
+_LIKE = Prepared(
+    sa.select(spool.c.ticket_id)
+    .join(mail, mail.c.spool_id == spool.c.id)
+    .where(
+        mail.c.tenant == sa.bindparam("of_tenant"),
+        mail.c.likeness == sa.bindparam("alike"),
+        spool.c.id != sa.bindparam("but_mail"),
+        spool.c.received_at > sa.bindparam("since"),
+    )
+)
+
+
+def alike(connection: sa.Connection, taken: Spooled, likeness: str, since: datetime) -> list[int | None]:
+    """The tickets, None for none, of other mails received since with the same sender and words."""
+    if not likeness:
+        return []
+    rows = _LIKE.rows(connection, of_tenant=taken.tenant, alike=likeness, but_mail=taken.id, since=since)
+    return [row.ticket_id for row in rows]
 
 
 def replace_set_aside(connection: sa.Connection, first: int, taken: Spooled) -> bool:

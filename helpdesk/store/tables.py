@@ -119,6 +119,8 @@ address = sa.Table(
     _refers("person_id", "person"),
     sa.Column("position", sa.Integer, nullable=False, server_default="0"),
     sa.Column("ended_at", Instant),
+    sa.Column("unreachable_since", Instant),
+    _text("unreachable_why"),
     sa.UniqueConstraint("tenant", "address"),
     sa.Index("ix_address_person_id", "person_id"),
 )
@@ -205,8 +207,10 @@ mail = sa.Table(
     _tenant(),
     sa.Column("message_id", Clean, nullable=False),
     sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("likeness", sa.String(64), nullable=False, server_default=""),
     _refers("spool_id", "spool"),
     sa.UniqueConstraint("tenant", "message_id", "content_hash"),
+    sa.Index("ix_mail_likeness", "tenant", "likeness"),
 )
 
 counter = sa.Table(

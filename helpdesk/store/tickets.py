@@ -333,7 +333,7 @@ def entry(connection: sa.Connection, event_id: int) -> Entry | None:
 
 
 #: The kinds of events that promises are measured by.
-MEASURED = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED)
+MEASURED = (EventKind.OPENED, EventKind.STATUS, EventKind.ANSWER_ACCEPTED, EventKind.BOUNCED)
 _HAPPENED = Prepared(
     sa.select(event.c.at, event.c.kind, event.c.data)
     .where(event.c.ticket_id == sa.bindparam("ticket_id"), sa.or_(*(event.c.kind == kind.value for kind in MEASURED)))
@@ -358,16 +358,16 @@ def note_message_id(
     )
 
 
+_BY_MESSAGE_ID = Prepared(
+    sa.select(message_id.c.ticket_id)
+    .where(message_id.c.tenant == sa.bindparam("tenant"), message_id.c.message_id == sa.bindparam("one"))
+    .order_by(message_id.c.id)
+)
+
+
 def by_message_ids(connection: sa.Connection, tenant: str, ids: Sequence[str]) -> list[int]:
     """Tickets on which these ids were seen, in the order of the ids."""
-    if not ids:
-        return []
-    rows = connection.execute(
-        sa.select(message_id.c.message_id, message_id.c.ticket_id)
-        .where(message_id.c.tenant == tenant, message_id.c.message_id.in_(ids))
-        .order_by(message_id.c.id)
-    ).all()
-    found = [row.ticket_id for one in ids for row in rows if row.message_id == one]
+    found = [row.ticket_id for one in ids for row in _BY_MESSAGE_ID.rows(connection, tenant=tenant, one=one)]
     return list(dict.fromkeys(found))
 
 

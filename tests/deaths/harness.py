@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -13,11 +14,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import ClassVar
 
 from tests.deaths import desk
 from tests.deaths.phases import PHASES, Board
 from tests.deaths.traffic import Traffic
+from tests.deaths.zygote import Forked, Program, Zygote
 from tests.servers.dovecot import Mailbox
 from tests.servers.ports import free_port, greeting, wait_for
 from tests.servers.sink import Sink
@@ -26,36 +28,37 @@ from tests.servers.sink import Sink
 LATEST = {"spool": 0.003, "reading": 0.01, "batch": 0.02, "imap-move": 0.008, "relay": 0.004}
 #: A phase that does not come within so many seconds is left for another one.
 PATIENCE = 4.0
+#: Every so many-th daemon is started cold, as an administrator starts it.
+COLD = 15
 
 
 @dataclass(slots=True, eq=False)
 class Running:
     """A started daemon, with its reading processes in a process group of its own."""
 
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
+    process: subprocess.Popen[bytes] | Forked
     #: All that were started and not yet seen to end.
     alive: ClassVar[list[Running]] = []
 
     def __post_init__(self) -> None:
         self.alive.append(self)
 
-    def _ended(self) -> None:
-        self.log.close()
-        self.alive.remove(self)
-
     def kill(self) -> None:
         """kill -9 of the whole group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        self._ended()
+        self.wait(10)
 
     def stop(self, seconds: float = 30) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for its end; the exit code, negative for a signal."""
         code = self.process.wait(seconds)
-        self._ended()
+        if self in self.alive:
+            self.alive.remove(self)
         return code
 
 
@@ -68,17 +71,23 @@ class Deaths:
     mailbox: Mailbox | None = None
     mutant: str = ""
     seed: int = 0
+    #: More arguments for the launcher.
+    options: tuple[str, ...] = ()
+    #: Where the daemon finds the mailbox's server, if not where it is.
+    imap_port: int = 0
     port: int = field(default_factory=free_port)
     hit: Counter[str] = field(default_factory=Counter)
     relay_hits: int = 0
+    cold: int = 0
     traffic: Traffic = field(init=False)
     board: Board = field(init=False)
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.work.mkdir(exist_ok=True)
-        imap = self.mailbox and desk.Imap(self.mailbox.server.imap_port, self.mailbox.user, self.mailbox.password)
-        desk.write(self.config, port=self.port, relay_port=self.sink.port, database=self.database, imap=imap or None)
+        box = self.mailbox
+        imap = desk.Imap(self.imap_port or box.server.imap_port, box.user, box.password) if box else None
+        desk.write(self.config, port=self.port, relay_port=self.sink.port, database=self.database, imap=imap)
         self.traffic = Traffic(self.port, self.sink, self.mailbox)
         self.board = Board(self.work / "board")
         self._random = random.Random(self.seed)
@@ -95,15 +104,43 @@ class Deaths:
     def log(self) -> Path:
         return self.work / "daemon.log"
 
-    def start(self, *, traced: tuple[str, ...] = ()) -> Running:
-        """Start the daemon as it lies there; ``traced`` is a command that runs it."""
+    @property
+    def threads(self) -> Path:
+        """Where a daemon that is ready lists its threads."""
+        return self.work / "threads"
+
+    def start(self, *, traced: tuple[str, ...] = (), cold: bool = False) -> Running:
+        """Start the daemon as it lies there; ``traced`` is a command that runs it, ``cold`` inherits no imports."""
         self.board.clear()
-        command = [*traced, sys.executable, "-m", "tests.deaths.launch", str(self.config)]
-        command += ["--board", str(self.work / "board"), *(["--mutant", self.mutant] if self.mutant else [])]
-        log = self.log.open("ab")
-        return Running(
-            subprocess.Popen(command, stdout=log, stderr=log, env=desk.environment(), start_new_session=True), log
-        )
+        self.threads.unlink(missing_ok=True)
+        arguments = [str(self.config), "--board", str(self.work / "board"), "--threads", str(self.threads)]
+        arguments += [*(["--mutant", self.mutant] if self.mutant else []), *self.options]
+        if not traced and not cold:
+            return Running(Zygote.one().fork(arguments, self.log))
+        self.cold += 1
+        return self.run_command(*traced, sys.executable, "-m", "tests.deaths.launch", *arguments)
+
+    def serve(self, *, cold: bool = False) -> Running:
+        """The command as an administrator types it."""
+        arguments = ["--config", str(self.config), "serve"]
+        if cold:
+            return self.run_command(sys.executable, "-m", "helpdesk", *arguments)
+        program: Program = "helpdesk"
+        return Running(Zygote.one().fork(arguments, self.log, program))
+
+    def run_command(self, *command: str) -> Running:
+        """Start a command that leads a session of its own and writes into the log."""
+        with self.log.open("ab") as log:
+            return Running(
+                subprocess.Popen(command, stdout=log, stderr=log, env=desk.environment(), start_new_session=True)
+            )
+
+    def ready(self, seconds: float = 30) -> dict[str, int]:
+        """Wait until every thread of the started daemon runs; their names and the kernel's numbers for them."""
+        wait_for(self.threads.exists, seconds)
+        found = json.loads(self.threads.read_text())
+        assert isinstance(found, dict)
+        return found
 
     def run(self, kills: int, phases: tuple[str, ...] = PHASES) -> None:
         """Kill so often while mail flows, always next in the phase that was hit least, then let everything settle."""
@@ -118,7 +155,7 @@ class Deaths:
         return self.hit.total()
 
     def _live_and_die(self, phases: tuple[str, ...]) -> None:
-        running = self.start()
+        running = self.start(cold=self.kills % COLD == 0)
         try:
             target = self._await(sorted(phases, key=lambda phase: (self.hit[phase], self._random.random())), running)
             time.sleep(self._random.uniform(0, LATEST[target]))
@@ -126,8 +163,12 @@ class Deaths:
             running.kill()
         # The board is as the dead left it: this is what was hit, whatever was meant.
         active = self.board.all_active()
-        self.relay_hits += "relay" in active
-        self.hit[target if target in active else active[0] if active else "between"] += 1
+        self.count(target if target in active else active[0] if active else "between")
+
+    def count(self, phase: str) -> None:
+        """Note a death; the board is as the dead left it."""
+        self.relay_hits += self.board.active("relay")
+        self.hit[phase] += 1
 
     def _await(self, phases: list[str], running: Running) -> str:
         for phase in phases:
@@ -174,4 +215,4 @@ class Deaths:
         """What was done, in a line."""
         phases = ", ".join(f"{phase} {self.hit[phase]}" for phase in (*PHASES, "between") if self.hit[phase])
         again = sum(one.attempts > 1 for one in self.traffic.sent.values())
-        return f"kills: {phases}; mails {len(self.traffic.sent)}, offered again {again}"
+        return f"kills: {phases}; cold starts {self.cold}; mails {len(self.traffic.sent)}, offered again {again}"

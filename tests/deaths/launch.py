@@ -1,6 +1,7 @@
 """Start the real daemon as ``helpdesk serve`` does, and say on a board which phase its threads are in.
 
-    python -m tests.deaths.launch CONFIGDIR [--board FILE] [--mutant NAME]
+    python -m tests.deaths.launch CONFIGDIR [--board FILE] [--threads FILE] [--mutant NAME] [--lease SECONDS]
+                                            [--busy SECONDS] [--poison]
 
 Functions of the product are wrapped, never replaced, except by a mutant: that is a daemon with one promise broken, which
 the tests must catch. The product knows nothing of this.
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 
 #: Mutants that make SQLite sync less than promised.
 SYNCHRONOUS = {"no-fsync": "OFF", "fsync-at-checkpoints-only": "NORMAL"}
-MUTANTS = (*SYNCHRONOUS, "early-250", "forgetful")
+MUTANTS = (*SYNCHRONOUS, "early-250", "forgetful", "250-whatever-happens", "no-fence", "uncounted")
+#: Pages of 16 KB after which the write-ahead log is moved over; the product waits for ten times as many.
+CHECKPOINT_PAGES = 100
 #: The early 250 comes so many seconds before the mail is written down.
 EARLY_SECONDS = 0.05
 
@@ -36,6 +41,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--board", type=Path)
     parser.add_argument("--mutant", choices=MUTANTS)
+    parser.add_argument("--threads", type=Path, help="list the threads here once all run")
+    parser.add_argument("--lease", type=float, help="claims on mails last so many seconds")
+    parser.add_argument("--busy", type=float, help="the database's lock is waited for so many seconds")
+    parser.add_argument("--poison", action="store_true", help="some mails kill their reading process")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
@@ -49,14 +58,25 @@ def main(arguments: list[str]) -> int:
         watch(board)
     if chosen.mutant == "early-250":
         acknowledge_early(board)
-    if chosen.mutant == "forgetful":
-        forget()
+    if chosen.mutant in BROKEN:
+        BROKEN[chosen.mutant]()
+    if chosen.lease is not None:
+        shorten_leases(chosen.lease)
+    if chosen.busy is not None:
+        wait_less(chosen.busy)
+    if chosen.poison:
+        take_poison()
     app = build(chosen.folder)
+    checkpoint_often(app)
     if chosen.mutant in SYNCHRONOUS:
         sync_less(app, SYNCHRONOUS[chosen.mutant])
     daemon = Daemon(app)
     daemon.start()
     logging.info("ready")
+    if chosen.threads:
+        new = chosen.threads.with_suffix(".new")
+        new.write_text(json.dumps({thread.name: thread.native_id for thread in threading.enumerate()}))
+        new.replace(chosen.threads)
     while not stop.wait(1):
         if os.getppid() != parent:  # the test run itself was killed
             break
@@ -77,12 +97,12 @@ def watch(board: Board) -> None:
     from helpdesk.store import spool
 
     keep_row, claim, answer, keep = spool.keep, spool.claim, Session._keep, Daemon.keep
-    turn, handle = Lane.turn, Lane._handle
+    turn, handle, settle = Lane.turn, Lane._handle, Lane._settle
 
-    def keep_row_seen(connection: Any, kept: Any, *rest: Any) -> None:
+    def keep_row_seen(connection: Any, kept: Any, *rest: Any) -> list[int]:
         if kept.door is Door.SMTP:
             board.enter("spool", id(kept))
-        keep_row(connection, kept, *rest)
+        return keep_row(connection, kept, *rest)
 
     async def answer_seen(session: Any, raw: Any, identity: str) -> None:
         try:
@@ -111,11 +131,14 @@ def watch(board: Board) -> None:
             return bool(turn(lane))
         finally:
             board.leave("reading", lane._retries)
-            board.leave("batch", lane._retries)
+
+    def settle_seen(lane: Any) -> None:
+        settle(lane)
+        board.leave("batch", lane._retries)
 
     spool.keep, spool.claim = keep_row_seen, claim_seen  # type: ignore[assignment]
     Session._keep, Daemon.keep = answer_seen, keep_seen  # type: ignore[method-assign,assignment]
-    Lane.turn, Lane._handle = turn_seen, handle_seen  # type: ignore[method-assign,assignment]
+    Lane.turn, Lane._handle, Lane._settle = turn_seen, handle_seen, settle_seen  # type: ignore[method-assign]
     MailboxWatcher._take = _left_after(board, "imap-move", MailboxWatcher._take)  # type: ignore[method-assign]
     Relay.send = _entered_before(board, "relay", Relay.send)  # type: ignore[method-assign]
     Deliverer._try = _left_after(board, "relay", Deliverer._try)  # type: ignore[method-assign]
@@ -145,20 +168,27 @@ def acknowledge_early(board: Board | None) -> None:
     """The mutant that says 250, and lets an IMAP mail be moved, before the mail is durable."""
     from helpdesk.app import Daemon
 
-    keep = Daemon.keep
+    begin_keeping = Daemon.begin_keeping
 
-    def early(daemon: Any, raw: Any) -> None:
+    def early(daemon: Any, raw: Any) -> Future[list[int]]:
         def later() -> None:
             if board is not None:
                 board.enter("spool", raw.data)
             time.sleep(EARLY_SECONDS)
-            keep(daemon, raw)
+            begin_keeping(daemon, raw).result()
             if board is not None:
                 board.leave("spool", raw.data)
 
         threading.Thread(target=later, daemon=True).start()
+        return _done()
 
-    Daemon.keep = early  # type: ignore[method-assign,assignment]
+    Daemon.begin_keeping = early  # type: ignore[method-assign,assignment]
+
+
+def _done() -> Future[list[int]]:
+    done: Future[list[int]] = Future()
+    done.set_result([])
+    return done
 
 
 def forget() -> None:
@@ -172,6 +202,93 @@ def forget() -> None:
 
     spool.remember = remembered  # type: ignore[assignment]
     spool._seen_before = lambda connection, kept: False
+
+
+def acknowledge_whatever_happens() -> None:
+    """The mutant that says 250 also where the database did not take the mail."""
+    from helpdesk.app import Daemon
+
+    begin_keeping = Daemon.begin_keeping
+
+    def hopeful(daemon: Any, raw: Any) -> Future[list[int]]:
+        told: Future[list[int]] = Future()
+        begin_keeping(daemon, raw).add_done_callback(lambda _: told.set_result([]))
+        return told
+
+    Daemon.begin_keeping = hopeful  # type: ignore[method-assign,assignment]
+
+
+def finish_without_fence() -> None:
+    """The mutant that finishes a mail whoever owns it by now."""
+    from helpdesk.store import spool
+    from helpdesk.store.tables import spool as rows
+
+    def finish(connection: Any, taken: Any, outcome: str, why: str, ticket_id: int | None, now: Any) -> None:
+        connection.execute(
+            rows.update()
+            .where(rows.c.id == taken.id)
+            .values(done_at=now, outcome=outcome, outcome_why=why, ticket_id=ticket_id, lease_until=None)
+        )
+
+    spool.finish = finish
+
+
+def count_no_attempt() -> None:
+    """The mutant whose count of attempts does not outlive the attempt."""
+    from helpdesk.store import spool
+    from helpdesk.store.tables import spool as rows
+
+    claim = spool.claim
+
+    def uncounted(connection: Any, limit: int, *, retries: bool = False) -> Any:
+        # 1, not 0: with 0 the fast lane would take it at once again, which is another fault.
+        taken = claim(connection, limit, retries=retries)
+        connection.execute(rows.update().where(rows.c.id.in_([one.id for one in taken])).values(attempts=1))
+        return taken
+
+    spool.claim = uncounted
+
+
+BROKEN = {
+    "forgetful": forget,
+    "250-whatever-happens": acknowledge_whatever_happens,
+    "no-fence": finish_without_fence,
+    "uncounted": count_no_attempt,
+}
+
+
+def shorten_leases(seconds: float) -> None:
+    """Let claims end sooner than in real life, so that a test need not wait a minute."""
+    from helpdesk.jobs import handle
+    from helpdesk.store import spool
+
+    spool.LEASE_SECONDS = handle.LEASE_SECONDS = seconds
+
+
+def wait_less(seconds: float) -> None:
+    """Give up on a locked database sooner than in real life."""
+    from helpdesk.store import engine
+
+    engine.BUSY_SECONDS = seconds  # type: ignore[assignment]
+
+
+def take_poison() -> None:
+    """Let the reading process obey the mails of ``poison.py``."""
+    import helpdesk.app
+    from tests.deaths.poison import read
+
+    helpdesk.app.Reader = functools.partial(helpdesk.app.Reader, read=read)  # type: ignore[misc,assignment]
+
+
+def checkpoint_often(app: App) -> None:
+    """Let few mails fill the write-ahead log, so that deaths and power cuts meet checkpoints too."""
+    import sqlalchemy as sa
+
+    @sa.event.listens_for(app.engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+
+    app.engine.dispose()
 
 
 def sync_less(app: App, synchronous: str) -> None:

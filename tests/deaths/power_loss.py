@@ -21,7 +21,7 @@ import pytest
 
 from tests.servers.found import require
 
-#: Longer than any single write of SQLite: pages have 4096 octets.
+#: Longer than any single write of SQLite: pages have 16,384 octets.
 LONGEST_WRITE = 1 << 20
 #: Everything that changes or syncs a file; what is not understood below must not pass unseen.
 CALLS = (

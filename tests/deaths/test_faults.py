@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import smtplib
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,11 +31,11 @@ pytestmark = [pytest.mark.story, pytest.mark.timeout(180)]
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
+    """A file system of 64 MB; the write-ahead log alone takes up to 16."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         demanded = "mount" in os.environ.get("HELPDESK_REQUIRE", "").split(",")
@@ -87,7 +90,7 @@ def test_sigterm_amid_work_loses_nothing(tmp_path: Path, mailbox: Mailbox, sink:
     deaths.traffic.smtp_pause = 0.02
     deaths.traffic.start()
     for _ in range(3):
-        running = _serve(deaths)
+        running = deaths.serve()
         greeting(deaths.port, 20)
         sink.wait(len(sink.deliveries) + 8, 20)
         assert running.stop(12) == 0, deaths.last_words()
@@ -100,7 +103,7 @@ def test_sigterm_amid_work_loses_nothing(tmp_path: Path, mailbox: Mailbox, sink:
 def test_a_second_daemon_on_the_same_file_refuses(tmp_path: Path, sink: Sink) -> None:
     """It says who has the file and ends; the first goes on."""
     deaths = Deaths(tmp_path / "desk", sink)
-    running = _serve(deaths)
+    running = deaths.serve()
     greeting(deaths.port, 20)
 
     second = desk.helpdesk(deaths.config, "serve")
@@ -145,6 +148,65 @@ def test_reading_processes_die_with_their_daemon(tmp_path: Path, sink: Sink) -> 
     wait_for(lambda: not _group(running), 10)
 
 
+def test_f10_another_process_holds_the_database(tmp_path: Path, sink: Sink) -> None:
+    """The client waits for its 250 as long as the lock is held, gets it then, and everything goes on."""
+    deaths = Deaths(tmp_path / "desk", sink)
+    running = deaths.start()
+    greeting(deaths.port, 20)
+    lock = sqlite3.connect(deaths.database, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(1) as client:
+        sent = client.submit(_send, deaths, 1, 60)
+        with pytest.raises(TimeoutError):
+            sent.result(3)
+        lock.execute("ROLLBACK")
+        sent.result(60)
+    lock.close()
+
+    assert sink.wait(2, 30)
+    wait_for(deaths.at_rest, 20)
+    assert running.stop() == 0
+    assert desk.helpdesk(deaths.config, "ticket", "list").stdout.count(desk.mark(1)) == 1
+
+
+def test_f8_no_file_can_be_opened_any_more(tmp_path: Path, sink: Sink) -> None:
+    """New connections wait or are refused, without the daemon spinning; with files to be had all goes on."""
+    deaths = Deaths(tmp_path / "desk", sink)
+    running = deaths.start()
+    greeting(deaths.port, 20)
+    _send(deaths, 1)
+    assert sink.wait(2, 30)
+    process = running.process.pid
+    usual = resource.prlimit(process, resource.RLIMIT_NOFILE)
+    few = len(list(Path(f"/proc/{process}/fd").iterdir()))
+    resource.prlimit(process, resource.RLIMIT_NOFILE, (few, usual[1]))
+    spent = _processor_seconds(process)
+    with pytest.raises((OSError, smtplib.SMTPException)):
+        _send(deaths, 2, 3)
+    time.sleep(2)
+    assert _processor_seconds(process) - spent < 2.5, "it spins"
+    resource.prlimit(process, resource.RLIMIT_NOFILE, usual)
+
+    wait_for(lambda: _sent(deaths, 2), 30, 0.5)
+    assert sink.wait(4, 30)
+    wait_for(deaths.at_rest, 20)
+    assert running.stop() == 0
+    assert desk.helpdesk(deaths.config, "ticket", "list").stdout.count(desk.mark(2)) == 1
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _sent(deaths: Deaths, number: int) -> bool:
+    try:
+        _send(deaths, number, 5)
+    except (OSError, smtplib.SMTPException):
+        return False
+    return True
+
+
 @pytest.mark.parametrize("call", ["openat", "write", "fsync", "link", "unlink"])
 def test_a_death_while_the_keys_are_made_needs_no_repair(tmp_path: Path, call: str) -> None:
     """Killed at any step of making the file, the next start makes it whole; a half one would stop every start."""
@@ -166,16 +228,8 @@ def test_a_death_while_the_keys_are_made_needs_no_repair(tmp_path: Path, call: s
     assert len(keys.read_text().split()[0]) == 64
 
 
-def _serve(deaths: Deaths) -> Running:
-    """The command as an administrator types it."""
-    log = deaths.log.open("ab")
-    command = [sys.executable, "-m", "helpdesk", "--config", str(deaths.config), "serve"]
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=desk.environment(), start_new_session=True)
-    return Running(process, log)
-
-
-def _send(deaths: Deaths, number: int) -> None:
-    with smtplib.SMTP("127.0.0.1", deaths.port, timeout=10) as client:
+def _send(deaths: Deaths, number: int, seconds: float = 10) -> None:
+    with smtplib.SMTP("127.0.0.1", deaths.port, timeout=seconds) as client:
         client.sendmail(desk.customer(number), [desk.DESK], desk.request(number))
 
 
@@ -206,11 +260,3 @@ def _group(running: Running) -> list[int]:
         if int(group) == running.process.pid and state != "Z":
             found.append(int(folder.name))
     return found
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(sink: Sink) -> Iterator[None]:
-    """A test that fails leaves no daemon behind."""
-    yield
-    for running in list(Running.alive):
-        running.kill()

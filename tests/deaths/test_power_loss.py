@@ -17,7 +17,7 @@ from tests.deaths.traffic import MARK, Sent
 from tests.servers.ports import wait_for
 from tests.servers.sink import Sink
 
-#: So many mails of so many octets write the WAL (1000 pages of 4096) full more than once.
+#: So many mails of so many octets write the WAL (100 pages of 16,384 octets here) full more than once.
 MAILS, SIZE = 50, 60_000
 #: Lots drawn for each cut, besides the cut that loses all that may be lost.
 LOTS = 2

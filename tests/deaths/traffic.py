@@ -114,6 +114,16 @@ class Traffic:
         for thread in self._threads:
             thread.join(20)
 
+    def new_request(self, door: Literal["smtp", "imap"] = "smtp") -> Sent:
+        """A customer's new mail, not yet on its way."""
+        return self._new("request", door, lambda number: desk.request(number, self.size))
+
+    def append(self, one: Sent) -> None:
+        """Lay a mail into the mailbox, which from then on answers for it."""
+        assert self.mailbox is not None
+        self.mailbox.put(one.data)
+        one.acknowledged_at = time.time()
+
     def _new(self, kind: Kind, door: Literal["smtp", "imap"], make: Callable[[int], bytes], about: int = 0) -> Sent:
         number = next(self._numbers)
         one = Sent(number, kind, door, make(number), about or number)
@@ -122,7 +132,7 @@ class Traffic:
 
     def _customers_by_smtp(self) -> None:
         while not self._ending.wait(self.smtp_pause):
-            self.send(self._new("request", "smtp", lambda number: desk.request(number, self.size)))
+            self.send(self.new_request())
 
     def send(self, one: Sent) -> None:
         """Offer a mail until it is taken."""

@@ -135,7 +135,7 @@ FACTS = st.builds(
     desk=st.just(Desk("acme", "acme", "Acme Support", ("support@acme.example",), "Europe/Berlin")),
     reading=READINGS,
     change=st.none() | st.builds(Change),
-    delivery=st.none() | st.builds(Delivery, accepted_at=st.none() | WHENS),
+    delivery=st.none() | st.builds(Delivery, at=st.none() | WHENS),
 )
 
 

@@ -15,6 +15,8 @@ from helpdesk.domain.token import (
     message_id,
     own_message_id,
     reply_address,
+    return_address,
+    returned_mail,
     route,
     sign,
     unsign,
@@ -197,3 +199,22 @@ def test_message_id_is_bound_to_its_audience_and_is_no_reply_token():
     assert route(KEYS, "r" + token) == "tampered"
     with pytest.raises(ValueError, match="audience"):
         message_id(KEYS, "acme.example", 1042, 3, "customer")
+
+
+@given(IDS, IDS)
+@settings(max_examples=50)
+def test_a_return_path_names_its_mail_and_is_no_reply_address(event, mail):
+    address = return_address(KEYS, "support@acme.example", event, mail)
+
+    plain, tag = untagged(address)
+    assert plain == "support@acme.example"
+    assert len(address.partition("@")[0]) <= 64
+    assert returned_mail(KEYS, tag) == returned_mail(KEYS, tag.upper()) == (event, mail)
+    assert route(KEYS, tag) is None
+    assert returned_mail(Keys(b"x" * 32), tag) == "tampered"
+    assert returned_mail(KEYS, reply_address(KEYS, plain, "r", event, mail).partition("+")[2]) is None
+
+
+@pytest.mark.parametrize("tag", ["", "sales", "b", "bugs", "b" + "a" * 22])
+def test_peoples_own_tags_are_no_return_path(tag):
+    assert returned_mail(KEYS, tag) is None

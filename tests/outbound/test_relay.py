@@ -8,15 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from helpdesk.domain.errors import PermanentFailure, TemporaryFailure
+from helpdesk.domain.errors import ConfigError, PermanentFailure, TemporaryFailure
+from helpdesk.domain.mail import Mailbox
+from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.maildir import MaildirRelay
 from helpdesk.outbound.smtp import Relay, RelayOptions
-from helpdesk.outbound.transport import Transport
+from helpdesk.outbound.transport import RelayDown, Transport
 from tests.servers.certificate import Certificate, make
+from tests.servers.found import require
+from tests.servers.postfix import Postfix
 from tests.servers.sink import Sink
 
 MAIL = b"From: support@acme.example\r\nTo: bob@client.example\r\nSubject: x\r\n\r\nHello\r\n.\r\n..dots\r\nend\r\n"
@@ -99,22 +104,87 @@ def test_silence_after_the_data_means_again_later(sink):
     assert len(sink.deliveries) == 1
 
 
-@pytest.mark.parametrize("greeting", ["421 too busy", "554 no service here", "220-x"])
-def test_a_bad_greeting_never_gives_the_mail_up(sink, greeting):
+# --- the relay's trouble, and the mail's ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("greeting", ["421 too busy", "450 not now", "554 no service here", "220-x", "hello"])
+def test_a_bad_greeting_is_the_relays_trouble(sink, greeting):
     sink.greet(greeting)
-    with relay_to(sink.port, timeout=0.5) as relay, pytest.raises(TemporaryFailure):
+    with relay_to(sink.port, timeout=0.5) as relay:
+        with pytest.raises(RelayDown):
+            relay.send(FROM, BOB, MAIL)
+        relay.send(FROM, BOB, MAIL)
+
+    assert len(sink.deliveries) == 1
+
+
+def test_nobody_listening_is_the_relays_trouble():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        with relay_to(port, name="main") as relay, pytest.raises(RelayDown) as raised:
+            relay.send(FROM, BOB, MAIL)
+
+    assert str(raised.value) == f"main (127.0.0.1:{port}) cannot be reached: Connection refused"
+
+
+def test_unknown_host_is_the_relays_trouble():
+    with relay_to(25, host="no-such-host.invalid") as relay, pytest.raises(RelayDown, match="cannot be reached"):
         relay.send(FROM, BOB, MAIL)
 
 
-def test_nobody_listening_is_temporary():
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        with relay_to(closed.getsockname()[1]) as relay, pytest.raises(TemporaryFailure, match="cannot be reached"):
+@pytest.mark.parametrize("reply", ["421 4.3.2 closing", "530 5.7.0 login first", "535 5.7.8 who are you", "hang up"])
+def test_a_session_that_ends_before_any_mail_is_the_relays_trouble(sink, reply):
+    sink.refuse_sender(reply)
+    with relay_to(sink.port) as relay:
+        with pytest.raises(RelayDown):
             relay.send(FROM, BOB, MAIL)
+        relay.send(FROM, BOB, MAIL)
+
+    assert len(sink.deliveries) == 1
 
 
-def test_unknown_host_is_temporary():
-    with relay_to(25, host="no-such-host.invalid") as relay, pytest.raises(TemporaryFailure, match="cannot be reached"):
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [("451 4.1.8 who is that", TemporaryFailure), ("452 4.3.1 full", TemporaryFailure), ("552 big", PermanentFailure)],
+)
+def test_a_refused_sender_is_this_mails_trouble(sink, reply, failure):
+    sink.refuse_sender(reply)
+    with relay_to(sink.port, name="main") as relay:
+        with pytest.raises(failure) as raised:
+            relay.send(FROM, BOB, MAIL)
+        relay.send(FROM, BOB, MAIL)
+
+    assert type(raised.value) is failure
+    assert str(raised.value) == f"main refused the sender: {reply}"
+    assert (len(sink.deliveries), sink.connections) == (1, 1)
+
+
+def test_a_relay_that_hangs_up_on_a_recipient_leaves_the_others_alone(sink):
+    """Or one address would stop the queue for all."""
+    sink.refuse(BOB, "hang up")
+    with relay_to(sink.port) as relay, pytest.raises(TemporaryFailure) as raised:
+        relay.send(FROM, BOB, MAIL)
+
+    assert type(raised.value) is TemporaryFailure
+    assert sink.deliveries == []
+
+
+def test_silence_after_the_data_is_this_mails_trouble(sink):
+    sink.after_data("hang up")
+    with relay_to(sink.port) as relay, pytest.raises(TemporaryFailure) as raised:
+        relay.send(FROM, BOB, MAIL)
+
+    assert type(raised.value) is TemporaryFailure
+    assert len(sink.deliveries) == 1, "it was not sent a second time at once"
+
+
+def test_a_password_that_cannot_be_had_is_the_relays_trouble(login_sink, certificate):
+    def password() -> str:
+        raise ConfigError("/etc/desk/secret", "password_file", "No such file or directory")
+
+    options = {"tls": "starttls", "ssl_context": certificate.client(), "user": "desk", "password": password}
+    with relay_to(login_sink.port, **options) as relay, pytest.raises(RelayDown, match=r"got no login: .*secret"):
         relay.send(FROM, BOB, MAIL)
 
 
@@ -132,6 +202,165 @@ def test_smtputf8_is_used_for_addresses_that_need_it(sink):
         relay.send(FROM, BOB, MAIL)
 
     assert [delivery.recipients for delivery in sink.deliveries] == [("jörg@client.example",), (BOB,)]
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)])
+def test_an_address_that_a_relay_cannot_carry_is_given_up_in_words(offers):
+    server = Sink(offers=offers)
+    with relay_to(server.port, name="main") as relay:
+        with pytest.raises(PermanentFailure) as raised:
+            relay.send(FROM, "jörg@client.example", MAIL)
+        with pytest.raises(PermanentFailure, match="8BITMIME"):
+            relay.send(FROM, BOB, MAIL.replace(b"Hello", "Grüße".encode()))
+        relay.send(FROM, BOB, MAIL)
+    server.stop()
+
+    words = "main cannot carry this mail: the address jörg@client.example needs SMTPUTF8 (5.6.7)"
+    assert str(raised.value) == words
+    assert [one.recipients for one in server.deliveries] == [(BOB,)]
+
+
+def test_a_relay_without_any_extension_gets_every_mail_in_seven_bits():
+    """What we write is ASCII from the first byte on, so no relay needs 8BITMIME for it (RFC 6152)."""
+    draft = Draft(
+        sender=Mailbox(FROM, "Jörg Größe"),
+        to=(Mailbox(BOB, "Зоя"),),
+        subject="Grüße ✓",
+        text="日本語, and a line of a thousand ü:\n" + "ü" * 1000,
+        html="<p>Grüße</p>",
+        message_id="<1@acme.example>",
+        date=datetime(2026, 3, 2, tzinfo=UTC),
+        enclosures=(Enclosure("größe.bin", "application/octet-stream", bytes(range(256))),),
+    )
+    data = compose(draft)
+    server = Sink(offers=())
+    with relay_to(server.port) as relay:
+        relay.send(FROM, BOB, data)
+    server.stop()
+
+    assert data.isascii()
+    assert server.deliveries[0].data == data
+    assert "MAIL FROM:<support@acme.example>" in server.commands
+
+
+# --- several commands at once -----------------------------------------------------------------------------------------
+
+
+def test_a_kept_connection_takes_an_envelope_in_one_write():
+    """The server answers MAIL of the second mail only when it has seen its DATA."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(5)
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        connection.settimeout(5)
+
+        def until(end: bytes) -> bytes:
+            heard = b""
+            while not heard.endswith(end):
+                heard += connection.recv(4096)
+            return heard
+
+        with connection:
+            connection.sendall(b"220 x\r\n")
+            until(b"\r\n")
+            connection.sendall(b"250-x\r\n250 pipelining\r\n")
+            until(b"\r\n")  # MAIL alone
+            connection.sendall(b"250 ok\r\n")
+            until(b"DATA\r\n")
+            connection.sendall(b"250 ok\r\n354 go\r\n")
+            until(b"\r\n.\r\n")
+            connection.sendall(b"250 took it\r\n")
+            heard.append(until(b"DATA\r\n"))
+            connection.sendall(b"250 ok\r\n250 ok\r\n354 go\r\n")
+            until(b"\r\n.\r\n")
+            connection.sendall(b"250 took it, too\r\n")
+            until(b"QUIT\r\n")
+
+    heard: list[bytes] = []
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with relay_to(server.getsockname()[1]) as relay:
+        assert relay.send(FROM, BOB, MAIL).reply == "250 took it"
+        assert relay.send(FROM, BOB, MAIL).reply == "250 took it, too"
+    thread.join(5)
+    server.close()
+
+    assert heard == [b"MAIL FROM:<support@acme.example>\r\nRCPT TO:<bob@client.example>\r\nDATA\r\n"]
+
+
+@pytest.mark.parametrize("offers", [(), ("PIPELINING",)])
+def test_only_a_transaction_that_failed_is_reset(offers):
+    server = Sink(offers=offers)
+    server.refuse("eve@client.example", "550 5.1.1 unknown", "550 5.1.1 unknown")
+    with relay_to(server.port) as relay:
+        for recipient in (BOB, "eve@client.example", BOB, BOB, "eve@client.example"):
+            with suppress(PermanentFailure):
+                relay.send(FROM, recipient, MAIL)
+    server.stop()
+
+    assert (len(server.deliveries), server.connections) == (3, 1)
+    assert server.commands.count("RSET") == 1
+    assert server.commands.count("DATA") == 3 + 2 * len(offers)
+
+
+def test_a_relay_that_wants_the_mail_of_a_refused_recipient_gets_none():
+    """RFC 2920 section 3.1: it may answer DATA with 354; then it gets an empty mail for nobody."""
+    server = ["220 x", "250-x\r\n250 PIPELINING", "250 ok", "550 5.1.1 no\r\n354 go", None]
+    heard: list[bytes] = []
+    with scripted([server, GOOD], heard=heard) as port, relay_to(port) as relay:
+        with pytest.raises(PermanentFailure, match=r"550 5\.1\.1 no"):
+            relay.send(FROM, BOB, MAIL)
+        relay.close()
+
+    assert b".\r\n" in heard
+    assert b"Subject: x\r\n" not in heard
+
+
+def test_a_real_relay_that_refuses_one_of_several(sink):
+    """Postfix answers the commands that came together, one of them with a refusal, and goes on with the next mail."""
+    require("postfix")
+    refusing = "check_recipient_access inline:{{eve@client.example=550 5.1.1 gone}, {joe@client.example=450 later}}"
+    server = Postfix(f"smtp:[127.0.0.1]:{sink.port}", extra=f"smtpd_recipient_restrictions = {refusing}, permit")
+    try:
+        with relay_to(server.port, name="main", timeout=20, final_timeout=20) as relay:
+            for recipient in (BOB, "ann@client.example", "eve@client.example", "zoe@client.example"):
+                with suppress(PermanentFailure):
+                    assert relay.send(FROM, recipient, MAIL).reply.startswith("250 2.0.0 Ok: queued")
+            with pytest.raises(PermanentFailure, match=r"refused eve@client.example: 550 5\.1\.1 .*gone"):
+                relay.send(FROM, "eve@client.example", MAIL)
+            with pytest.raises(TemporaryFailure, match=r"refused joe@client.example: 450 .*later"):
+                relay.send(FROM, "joe@client.example", MAIL)
+            relay.send(FROM, BOB, MAIL)
+            assert relay._session is not None
+            assert relay._session.mails == 4, "all over one connection"
+        sink.wait(4, 30)
+    finally:
+        server.stop()
+
+    assert sorted(one.recipients for one in sink.deliveries) == [
+        ("ann@client.example",),
+        (BOB,),
+        (BOB,),
+        ("zoe@client.example",),
+    ]
+
+
+@pytest.mark.parametrize("where", ["MAIL", "RCPT", "end of data"])
+def test_a_goodbye_on_a_kept_connection_is_answered_by_a_new_one(sink, where):
+    """421 there says that the relay is tired of the session; the mail costs no attempt."""
+    with relay_to(sink.port) as relay:
+        relay.send(FROM, BOB, MAIL)
+        match where:
+            case "MAIL":
+                sink.refuse_sender("421 4.4.2 enough")
+            case "RCPT":
+                sink.refuse(BOB, "421 4.4.2 enough")
+            case _:
+                sink.after_data("421 4.3.2 going down")
+        relay.send(FROM, BOB, MAIL)
+
+    assert (len(sink.deliveries), sink.connections) == (2, 2)
 
 
 # --- the kept connection ----------------------------------------------------------------------------------------------
@@ -161,9 +390,8 @@ def test_connection_is_renewed_after_so_many_mails_or_so_long(sink):
 def test_a_kept_connection_that_died_is_opened_again(sink):
     with relay_to(sink.port) as relay:
         relay.send(FROM, BOB, MAIL)
-        assert relay._smtp is not None
-        assert relay._smtp.sock is not None
-        relay._smtp.sock.shutdown(socket.SHUT_RDWR)
+        assert relay._session is not None
+        relay._session.talk._socket.shutdown(socket.SHUT_RDWR)
 
         relay.send(FROM, BOB, MAIL)
 
@@ -172,7 +400,7 @@ def test_a_kept_connection_that_died_is_opened_again(sink):
 
 def test_a_relay_that_hangs_up_between_mails_costs_nothing():
     """Answers MAIL of the second mail by closing, as a restarting relay does."""
-    kept = ["220 x", "250 x", "250 ok", "250 ok", "354 go", "250 took it", "250 reset", None]
+    kept = ["220 x", "250 x", "250 ok", "250 ok", "354 go", "250 took it", None]
     with scripted([kept, GOOD]) as port, relay_to(port) as relay:
         assert relay.send(FROM, BOB, MAIL).reply == "250 took it"
         assert relay.send(FROM, BOB, MAIL).reply == "250 again"
@@ -180,7 +408,7 @@ def test_a_relay_that_hangs_up_between_mails_costs_nothing():
 
 def test_a_relay_that_always_hangs_up_is_tried_only_once_more():
     dead = ["220 x", "250 x", None]
-    kept = ["220 x", "250 x", "250 ok", "250 ok", "354 go", "250 took it", "250 reset", None]
+    kept = ["220 x", "250 x", "250 ok", "250 ok", "354 go", "250 took it", None]
     with scripted([kept, dead]) as port, relay_to(port) as relay:
         relay.send(FROM, BOB, MAIL)
         with pytest.raises(TemporaryFailure, match="closed the connection"):
@@ -286,8 +514,13 @@ GOOD = ["220 x", "250 x", "250 ok", "250 ok", "354 go", "250 again", "221 bye"]
 
 
 @contextmanager
-def scripted(conversations: list[list[str | None]], tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A server that says these lines, one for each command (a mail's data is one), and hangs up at None."""
+def scripted(
+    conversations: list[list[str | None]], tls: ssl.SSLContext | None = None, heard: list[bytes] | None = None
+) -> Iterator[int]:
+    """A server that says these lines, one for each command (a mail's data is one), and hangs up at None.
+
+    ``heard`` gets every line that came.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(5)
 
@@ -300,7 +533,7 @@ def scripted(conversations: list[list[str | None]], tls: ssl.SSLContext | None =
             connection = tls.wrap_socket(connection, server_side=True) if tls else connection
             connection.settimeout(5)
             with connection, connection.makefile("rb") as incoming:
-                _speak(connection, incoming.readline, lines)
+                _speak(connection, incoming.readline, lines, [] if heard is None else heard)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -309,13 +542,17 @@ def scripted(conversations: list[list[str | None]], tls: ssl.SSLContext | None =
     thread.join(5)
 
 
-def _speak(connection: socket.socket, readline: Callable[[], bytes], lines: list[str | None]) -> None:
+def _speak(
+    connection: socket.socket, readline: Callable[[], bytes], lines: list[str | None], heard: list[bytes]
+) -> None:
     previous = ""
     for number, line in enumerate(lines):
         if number:
-            while (heard := readline()) and previous.startswith("354") and heard != b".\r\n":
-                pass
-            if not heard:
+            while line_heard := readline():
+                heard.append(line_heard)
+                if "354" not in previous or line_heard == b".\r\n":
+                    break
+            else:
                 return
         if line is None:
             return
@@ -352,5 +589,11 @@ def test_maildir_never_leaves_its_folder(tmp_path: Path, recipient):
 def test_maildir_that_cannot_be_written_is_temporary(tmp_path: Path):
     (tmp_path / "mails").write_text("a file in the way")
 
-    with pytest.raises(TemporaryFailure):
+    with pytest.raises(RelayDown):
         MaildirRelay(tmp_path / "mails").send(FROM, BOB, MAIL)
+
+
+def test_an_address_too_long_for_a_folder_stops_nobody_else(tmp_path: Path):
+    long = f"{'x' * 200}@{'y' * 60}.example"
+    with pytest.raises(PermanentFailure, match="too long"):
+        MaildirRelay(tmp_path).send(FROM, long, MAIL)

@@ -145,8 +145,8 @@ def test_only_an_agents_mail_looks_up_the_organisation_it_names(desk):
 
 
 def test_the_ration_counts_what_was_said_already(desk):
-    for _ in range(2):
-        desk.customer()
+    for what in ("printer", "scanner"):
+        desk.customer(f"The {what} is on fire.")
 
     ration = desk.facts(desk.compose("x", "BOB@globex.example")).ration
     assert (ration.last_day, ration.last_hour) == (2, 2)

@@ -52,7 +52,7 @@ def test_an_automatic_mail_says_so_and_comes_from_nobody(desk):
     automatic = desk.last("customer", "opened")
     assert automatic.mail["Auto-Submitted"] == "auto-replied"
     assert automatic.envelope_sender == ""
-    assert automatic.mail["X-Helpdesk-Loop"] == "acme"
+    assert automatic.mail["X-Helpdesk-Loop"] == "support@acme.example"
     assert automatic.relay == "out"
 
 

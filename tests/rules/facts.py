@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from helpdesk.domain.bounce import Fate
 from helpdesk.domain.contract import Contract
 from helpdesk.domain.decision import Effect
-from helpdesk.domain.facts import Candidate, Change, Delivery, Desk, Facts, TimerDue, Trigger
+from helpdesk.domain.facts import Candidate, Change, Delivery, Desk, Facts, Returned, TimerDue, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Agent, Organisation, Person
 from helpdesk.domain.proof import Proof, Role, TokenState
@@ -114,10 +115,17 @@ def changed(status: Status, reason: Reason, *contracts: Contract, kind: str = "c
     return Facts(Trigger.CHANGE, NOW, TODAY, DESK, ticket=held, contracts=contracts, change=Change(kind))
 
 
-def delivered(outcome: str, *, human: bool = True, reason: str = "") -> Facts:
-    """The relay's last word on a mail to Bob."""
-    what = Delivery(outcome, human, "bob@globex.example", reason, NOW)
-    return Facts(Trigger.DELIVERY, NOW, TODAY, DESK, ticket=ticket(Status.WAITING, Reason.CUSTOMER), delivery=what)
+def delivered(outcome: str, *, human: bool = True, reason: str = "", **more: Any) -> Facts:
+    """The relay's last word on a mail to Bob, or his server's."""
+    of_ticket = more.pop("ticket", ticket(Status.WAITING, Reason.CUSTOMER))
+    what = Delivery(outcome, human, more.pop("recipient", BOB.address), reason, NOW, event_id=31, **more)
+    return Facts(Trigger.DELIVERY, NOW, TODAY, DESK, ticket=of_ticket, delivery=what)
+
+
+def returned(action: str = "failed", status: str = "5.1.1", *, known: bool = False) -> Returned:
+    """What a report says of an answer to Bob."""
+    fate = Fate(BOB.address, "", action, status, "550 5.1.1 no such user")
+    return Returned(55, True, BOB.address, "the return path", fate, known)
 
 
 def kinds(effects: tuple[Effect, ...]) -> list[str]:
@@ -129,6 +137,6 @@ def _kind(effect: Any) -> str:
     words = [type(effect).__name__]
     for name in ("audience", "block", "status", "reason", "kind", "agent"):
         value = getattr(effect, name, "")
-        if value and not (name == "reason" and words[0] == "Drop"):
+        if value and not (name in ("reason", "status") and words[0] in ("Drop", "PassReport")):
             words.append(str(value))
     return " ".join(words)

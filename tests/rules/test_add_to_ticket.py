@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from helpdesk.domain.decision import AddEntry, Audience, Say
-from helpdesk.domain.facts import Proposal
+from helpdesk.domain.facts import Candidate, Proposal
 from helpdesk.domain.reading import Kind
 from helpdesk.domain.ticket import Reason, Status
 from helpdesk.rules.add_to_ticket import check
@@ -81,3 +81,10 @@ def test_says_whether_the_ticket_was_reopened():
     ]
 
     assert said == [False, True]
+
+
+def test_who_writes_his_details_in_ten_mails_is_thanked_once():
+    asked = of_stranger()
+    facts = mail(ticket=asked, candidates=(Candidate(asked, "the reply address", thanked=True),))
+
+    assert kinds(check(facts).effects) == [ENTRY, "Say agent who_is_this"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,7 +11,7 @@ from helpdesk.domain.proof import Proof, TokenState
 from helpdesk.domain.reading import Attachment, Kind
 from helpdesk.domain.ticket import Reason, Status
 from helpdesk.rules.hear_agent import WARNINGS_PER_HOUR, check
-from tests.rules.facts import ANN, LEO, agent_mail, kinds, mail, reading, ticket
+from tests.rules.facts import ANN, BOB, LEO, NOW, agent_mail, kinds, mail, reading, ticket
 
 ANSWER = ["AddEntry answer", "Relay"]
 WAITING = "SetStatus waiting customer"
@@ -121,3 +122,29 @@ def test_says_who_answered_and_by_what_proof(agent):
     facts = replace(agent_mail(), agent=agent)
 
     assert check(facts).why == f"{agent.name} (auth): an answer to the customer"
+
+
+@pytest.mark.parametrize(
+    ("ration", "kept"),
+    [
+        (Ration(warned=2, last_at=NOW), False),
+        (Ration(warned=3, last_at=NOW), True),
+        (Ration(warned=3, last_at=NOW - timedelta(minutes=6)), False),
+        (Ration(warned=20, last_at=NOW - timedelta(minutes=6)), True),
+    ],
+)
+def test_an_address_that_sends_back_what_comes_back_is_not_written_to_for_ever(ration, kept):
+    """Kept for the operator to see, since it may be a person after all."""
+    effects = kinds(check(agent_mail("#clsoe", ration=ration)).effects)
+
+    assert effects == (["SetAside", "Say operator quarantined"] if kept else ["Drop", "Say actor refused_command"])
+
+
+def test_an_answer_to_an_address_whose_mail_came_back_goes_out_with_a_warning():
+    lost = replace(BOB, unreachable_since=NOW, unreachable_why="550 5.1.1 no such user")
+
+    effects = check(agent_mail(ticket=ticket(requester=lost))).effects
+
+    assert [kind for kind in kinds(effects) if kind.startswith(("Relay", "Say"))] == ["Relay", "Say actor came_back"]
+    noted = kinds(check(agent_mail("#note call him", ticket=ticket(requester=lost))).effects)
+    assert "Say actor came_back" not in noted

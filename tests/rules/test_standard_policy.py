@@ -35,6 +35,7 @@ from tests.rules.facts import (
     kinds,
     mail,
     reading,
+    returned,
     stranger,
     ticket,
     timer_due,
@@ -85,12 +86,12 @@ def by(kind: Kind) -> Reading:
             ["JoinTicket", "AddEntry third party entry", "Say agent customer_wrote"],
         ),
         (
-            mail(candidates=ON_IT, reading=reading(kind=Kind.BOUNCE, sender=None), sender=None),
-            [QUIET, "JoinTicket", "AddEntry third party entry", "Say agent customer_wrote"],
+            mail(candidates=ON_IT, reading=reading(kind=Kind.BOUNCE, sender=None), sender=None, returned=returned()),
+            [QUIET, "JoinTicket", "AddEntry report", "PassReport"],
         ),
         (mail(reading=reading(kind=Kind.BOUNCE, sender=None), sender=None), [QUIET, "Drop"]),
         (mail(reading=reading(sender=None)), ["SetAside", "Say operator quarantined"]),
-        (mail(reading=reading(loop_marks=("acme",))), ["Drop"]),
+        (mail(reading=reading(loop_marks=("support@acme.example",))), ["Drop"]),
         (
             agent_mail(ticket=None),
             ["JoinTicket", "AddEntry answer", "Relay", "SetStatus waiting customer"],
@@ -110,12 +111,22 @@ def by(kind: Kind) -> Reading:
         (changed(Status.HELD, Reason.CONTRACT, LAPSED), []),
         (delivered("sent"), ["Record answer accepted"]),
         (delivered("failed"), ["Record delivery failed", "Say agent undeliverable", "SetStatus open"]),
+        (
+            delivered("bounced", status="5.1.1"),
+            ["Record bounced", "Say agent undeliverable", "SetStatus open", "MarkAddress"],
+        ),
+        (mail(repeats=1), [QUIET, *OPENED, "UseContract", "SetStatus open", "Say agent new_ticket"]),
+        (
+            agent_mail(ticket=None, repeats=2),
+            ["JoinTicket", "SetAside", "Say operator quarantined"],
+        ),
     ],
     ids=[
         "covered", "lapsed", "stranger", "stranger again", "out of office without ticket", "a list without ticket",
         "reply", "out of office on a ticket", "reply to a closed one", "a third party", "bounce", "bounce of nothing",
         "no sender", "our own mail", "answer", "unproven answer", "agent without ticket", "agent's machine",
-        "half the time", "breach", "renewed", "changed, still lapsed", "answer taken", "answer refused",
+        "half the time", "breach", "renewed", "changed, still lapsed", "answer taken", "answer refused", "answer back",
+        "the same words", "an agent's same words",
     ],
 )  # fmt: skip
 def test_situations(facts, effects):
@@ -181,7 +192,14 @@ def mails(draw: st.DrawFn) -> Facts:
         proposal=draw(st.none() | st.just(Proposal(GLOBEX, "C-77"))),
         organisations=draw(st.sampled_from([(), (GLOBEX,), (GLOBEX, INITECH)])),
         agents=draw(st.sampled_from([(), (known.ANN, known.LEO)])),
-        ration=draw(st.builds(Ration, st.integers(0, 30), st.integers(0, 30), st.integers(0, 9))),
+        ration=draw(
+            st.builds(
+                Ration, st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.none() | st.just(known.NOW)
+            )
+        ),
+        returned=draw(st.none() | st.just(returned())),
+        to_return_path=draw(st.booleans()),
+        repeats=draw(st.integers(0, 4)),
     )
 
 
@@ -196,8 +214,8 @@ def test_an_unproven_agent_changes_nothing(facts):
     effects = decide(facts, ON_MAIL).effects
 
     assert not [one for one in effects if isinstance(one, Relay | SetStatus | Assign | Confirm)]
-    # A delivery report is filed as a third party's entry, whoever its From names.
-    assert all(one.kind is EventKind.THIRD_PARTY_ENTRY for one in effects if isinstance(one, AddEntry))
+    # A delivery report is filed as what it is, whoever its From names.
+    assert all(one.kind is EventKind.REPORT for one in effects if isinstance(one, AddEntry))
     assert not [one for one in effects if isinstance(one, Say) and one.audience is Audience.CUSTOMER]
 
 

@@ -11,7 +11,7 @@ from tests.rules.facts import delivered, mail
 def test_the_relays_acceptance_of_a_persons_answer_stops_it():
     verdict = check(delivered("sent"))
 
-    assert verdict.effects == (Record(EventKind.ANSWER_ACCEPTED, {"recipient": "bob@globex.example"}),)
+    assert verdict.effects == (Record(EventKind.ANSWER_ACCEPTED, {"recipient": "bob@globex.example", "event": 31}),)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,6 +142,21 @@ class Mailbox:
             for mail in mails:
                 client.append(folder, mail)
 
+    def lay(self, *mails: bytes) -> None:
+        """Put many mails into INBOX at once, as files, in order; Dovecot must not have looked at it yet."""
+        place = self.server.folder / "mail" / self.user
+        for name in ("cur", "new", "tmp"):
+            (place / name).mkdir(parents=True, exist_ok=True)
+        began = int(time.time()) - len(mails)
+        for number, mail in enumerate(mails):
+            (place / "new" / f"{began + number}.M{number}P1.mail").write_bytes(mail)
+        self.server.own(place)
+
+    def count(self, folder: str = "INBOX") -> int:
+        """How many mails a folder holds."""
+        with self.connect() as client:
+            return int(client.folder_status(folder)[b"MESSAGES"])
+
     def mails(self, folder: str = "INBOX") -> list[bytes]:
         """All mails of a folder, oldest first; none where there is no such folder."""
         with self.connect() as client:
@@ -196,10 +212,10 @@ class Dovecot:
         self._config = self.folder / "dovecot.conf"
         self._config.write_text(text + extra)
         self._identity: dict[str, object] = {}
+        self._person = person
         if os.geteuid() == 0:
             self._identity = {"user": person.pw_uid, "group": person.pw_gid, "extra_groups": []}
-            for each in (self.folder, *self.folder.rglob("*")):
-                os.chown(each, person.pw_uid, person.pw_gid)
+        self.own(self.folder)
         self._start(path)
 
     def _start(self, path: str) -> None:
@@ -216,6 +232,12 @@ class Dovecot:
         except AssertionError:
             self.stop(keep=True)
             raise AssertionError(f"Dovecot does not start:\n{self.log()}") from None
+
+    def own(self, folder: Path) -> None:
+        """Give a folder and all in it to the user that Dovecot runs as."""
+        if os.geteuid() == 0:
+            for each in (folder, *folder.rglob("*")):
+                os.chown(each, self._person.pw_uid, self._person.pw_gid)
 
     @property
     def pid(self) -> int:
@@ -250,6 +272,16 @@ class Dovecot:
     def kick(self, user: str) -> None:
         """End all sessions of a user, as an administrator would."""
         self.doveadm("kick", user)
+
+    def halt(self) -> None:
+        """Kill it with all its sessions; mails and settings stay for ``go_on``."""
+        self.stop(keep=True)
+
+    def go_on(self) -> None:
+        """Start it again on the same ports."""
+        path = program("dovecot")
+        assert path is not None
+        self._start(path)
 
     def stop(self, keep: bool = False) -> None:
         """Kill it with all its sessions and remove its files, but not where ``keep`` says so."""

@@ -133,8 +133,8 @@ def test_rations_count_automatic_mail_to_one_address_of_one_tenant(connection):
     outbox.add(connection, letter("ann@acme.example", block="unproven"), NOW)
 
     assert outbox.automatic_since(connection, "acme", "bob@globex.example", NOW)[:2] == (3, 1)
-    assert outbox.automatic_since(connection, "acme", "ann@acme.example", NOW) == (1, 1, 1)
-    assert outbox.automatic_since(connection, "acme", "zoe@globex.example", NOW) == (0, 0, 0)
+    assert outbox.automatic_since(connection, "acme", "ann@acme.example", NOW)[:3] == (1, 1, 1)
+    assert outbox.automatic_since(connection, "acme", "zoe@globex.example", NOW)[:3] == (0, 0, 0)
 
 
 def test_the_ration_does_not_forget_what_was_sent(connection):

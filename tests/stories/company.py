@@ -18,6 +18,8 @@ OPERATOR = "postmaster@acme.example"
 MONDAY = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
 CUSTOMERS = 40
 SQLITE = "sqlite:///helpdesk.sqlite"
+#: Stories write from a few addresses, and often the same.
+NO_RATION = "automatic_per_hour = 1000\nsame_words_per_day = 1000\nrapid_per_hour = 1000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ friday = "09:00-17:00"
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """What the configuration says; ``more`` is put at the end of helpdesk.toml, ``relay`` replaces the usual one."""
+    """What the configuration says; ``more`` is put at the end of helpdesk.toml, ``policy`` at the end of each desk."""
 
     desks: Sequence[Desk] = (ACME,)
     staff: Sequence[Agent] = STAFF
@@ -117,6 +119,7 @@ class Company:
     database: str = SQLITE
     megabytes: int = 35
     relay_port: int = 0
+    policy: str = ""
 
     def write(self, folder: Path) -> None:
         """Write the whole folder."""
@@ -125,7 +128,7 @@ class Company:
         (folder / "helpdesk.toml").write_text(self._main())
         (folder / "calendars" / "sydney-office.toml").write_text(_CALENDAR)
         for desk in self.desks:
-            (folder / "desks" / f"{desk.key}.toml").write_text(_DESK.format(desk=desk))
+            (folder / "desks" / f"{desk.key}.toml").write_text(_DESK.format(desk=desk) + self.policy)
         self.write_agents(folder, self.staff)
 
     def write_agents(self, folder: Path, staff: Sequence[Agent]) -> None:
@@ -151,21 +154,24 @@ class Company:
         if self.submission:
             assert self.folder_of_certificate is not None
             parts += ["[[listener]]", 'kind = "submission"', "port = 0", 'accounts_file = "accounts"']
-            parts += ["[listener.tls]", f'certificate = "{self.folder_of_certificate / "cert.pem"}"']
+            parts += ['tls = "starttls"', f'certificate = "{self.folder_of_certificate / "cert.pem"}"']
             parts += [f'key = "{self.folder_of_certificate / "key.pem"}"']
         parts += ["[[relay]]", 'host = "127.0.0.1"', f"port = {self.relay_port}", 'tls = "none"']
-        parts += ["[border]", f'servers = ["{BORDER}"]', "[limits]", self.limits or "automatic_per_hour = 1000"]
+        parts += ["[border]", f'servers = ["{BORDER}"]', "[limits]", self.limits or NO_RATION]
         return "\n".join([*parts, self.more, ""])
 
 
-def write_customers(folder: Path) -> None:
-    """Write contacts.csv and contracts.csv of everybody above."""
+def write_customers(folder: Path, desks: Sequence[Desk] = ()) -> None:
+    """Write contacts.csv and contracts.csv of everybody above, but whose address is that of a desk here."""
+    ours = {desk.address for desk in desks}
     folder.mkdir(exist_ok=True)
     contacts = ["organisation,domain,name,address,role,language,zone"]
     contracts = ["organisation,kind,number,products,start,end,manager"]
     for number in range(CUSTOMERS):
         for one in (customer(number), colleague(number), lapsed(number)):
             domain = one.address.partition("@")[2]
+            if one.address in ours:
+                continue
             contacts.append(f"{one.organisation},{domain},{one.name},{one.address},contact,en,Europe/Berlin")
         contracts.append(contract_line(customer(number), "2029-12-31"))
         contracts.append(contract_line(lapsed(number), "2026-01-31"))

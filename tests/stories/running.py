@@ -203,7 +203,7 @@ def started(folder: Path, company: Company, post: Post, *, first: int = 0) -> It
     numbers that its customers get: two daemons with the same mailboxes need different ones."""
     folder.mkdir(exist_ok=True)
     running = Running(folder, company, post, first)
-    world.write_customers(folder / "customers")
+    world.write_customers(folder / "customers", company.desks)
     for tenant in sorted({desk.tenant for desk in company.desks}):
         running.run("import", str(folder / "customers"), "--tenant", tenant)
     try:

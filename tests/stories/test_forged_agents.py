@@ -7,6 +7,7 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from tests.servers.certificate import Certificate
 from tests.servers.sink import Sink
 from tests.stories import running
-from tests.stories.company import ALICE, BORDER, BRUNO, CAROL, OPERATOR, STAFF, Agent, Company, Person
+from tests.stories.company import ALICE, BORDER, BRUNO, CAROL, MONDAY, OPERATOR, STAFF, Agent, Company, Person
 from tests.stories.letters import answer, everything, letter, reference, says, vouched, words
 from tests.stories.posts import InSink
 from tests.stories.running import Running
@@ -160,6 +161,8 @@ def test_an_agent_who_left_is_not_heard_even_with_his_login(desk: Running, certi
 
 
 def test_nothing_new_above_or_below_the_quote_comes_back(desk: Running):
+    # Whose mails come back time after time within an hour is taken for a machine.
+    desk.set_time(MONDAY + timedelta(hours=2))
     asked = _Asked(desk, "Only a quote")
     desk.reply(ALICE, asked.notice, "")
     back = desk.wait(ALICE, asked.reference, "Nothing was sent to the customer")
@@ -189,6 +192,7 @@ def test_text_below_the_quote_is_sent_without_the_quote(desk: Running):
 
 
 def test_a_misspelt_command_sends_nothing(desk: Running):
+    desk.set_time(MONDAY + timedelta(hours=4))
     asked = _Asked(desk, "Misspelt")
     desk.reply(ALICE, asked.notice, "#ntoe He never pays.\n\nLet him wait.")
     back = desk.wait(ALICE, asked.reference, "#ntoe")

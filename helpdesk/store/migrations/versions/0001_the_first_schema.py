@@ -50,6 +50,8 @@ def upgrade() -> None:
         sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), server_default="0", nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unreachable_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("unreachable_why", sa.Text(), server_default="", nullable=False),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_address_person_id_person")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_address")),
         sa.UniqueConstraint("tenant", "address", name=op.f("uq_address_tenant_address")),
@@ -286,6 +288,7 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=False),
         sa.Column("content_hash", sa.String(length=64), nullable=False),
+        sa.Column("likeness", sa.String(length=64), server_default="", nullable=False),
         sa.Column("spool_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.ForeignKeyConstraint(["spool_id"], ["spool.id"], name=op.f("fk_mail_spool_id_spool")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mail")),
@@ -293,6 +296,9 @@ def upgrade() -> None:
             "tenant", "message_id", "content_hash", name=op.f("uq_mail_tenant_message_id_content_hash")
         ),
     )
+    with op.batch_alter_table("mail", schema=None) as batch_op:
+        batch_op.create_index("ix_mail_likeness", ["tenant", "likeness"], unique=False)
+
     op.create_table(
         "quarantine",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

@@ -1,0 +1,25 @@
+"""What the tests of deaths share: nothing may be left running, not even after a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.deaths.harness import Running
+from tests.deaths.zygote import Zygote
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """A test that fails leaves no daemon behind."""
+    yield
+    for running in list(Running.alive):
+        running.kill()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def zygote_ends() -> Iterator[None]:
+    """The process that forks daemons ends with the test run."""
+    yield
+    Zygote.end_all()
