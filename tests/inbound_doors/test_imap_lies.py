@@ -96,6 +96,7 @@ LIES: dict[str, Callable[[bytes], Iterable[bytes] | bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long  # counts what a busy machine may repeat
 @pytest.mark.parametrize("lie", LIES)
 def test_a_mail_that_cannot_be_fetched_is_given_up_by_its_uid_and_the_others_go_on(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, lie: str
@@ -115,8 +116,8 @@ def test_a_mail_that_cannot_be_fetched_is_given_up_by_its_uid_and_the_others_go_
         assert server.sent < IN_FLIGHT
 
         server.put(4, mail(4))
-        wait_for(lambda: mail(4) in shelf.data, 20)
-        wait_for(lambda: watcher.condition() == "", 20)
+        wait_for(lambda: mail(4) in shelf.data, 45)
+        wait_for(lambda: watcher.condition() == "", 45)
         assert len(shelf.unfetchable) == 1
         assert server.mails.keys() == {2}, "it stays where it is"
         assert "secret words" not in caplog.text + cause
@@ -171,7 +172,7 @@ def test_a_mail_that_is_shown_after_all_is_kept(shelf: Shelf):
 
     with LyingImap(THREE, script) as server, watching(shelf, options_for(server)):
         wait_for(lambda: len(shelf.mails) == 3, 40)
-        wait_for(lambda: server.mails == {}, 10)
+        wait_for(lambda: server.mails == {}, 45)
     assert shelf.unfetchable == []
 
 
@@ -188,7 +189,7 @@ def test_a_size_that_is_wrong_loses_nothing(shelf: Shelf, size: bytes):
         return b"".join(rows) + tag + b" OK done\r\n"
 
     with LyingImap(THREE, script) as server, watching(shelf, options_for(server)):
-        wait_for(lambda: server.mails == {}, 20)
+        wait_for(lambda: server.mails == {}, 45)
     kept = shelf.data + [raw.data for raw, _ in shelf.large]
     assert sorted(part.partition(b"\r\n\r\n")[0] for part in kept) == [
         whole.partition(b"\r\n\r\n")[0] for whole in THREE.values()
@@ -224,7 +225,7 @@ def test_uids_that_do_not_exist_make_nobody_run(shelf: Shelf, answer: bytes):
         return None
 
     with LyingImap(THREE, script) as server, watching(shelf, options_for(server, again_seconds=2)):
-        wait_for(lambda: len(shelf.mails) == 3, 20)
+        wait_for(lambda: len(shelf.mails) == 3, 45)
         since, before = time.monotonic(), len(server.commands)
         time.sleep(2)
         assert (len(server.commands) - before) / (time.monotonic() - since) < 40
@@ -243,7 +244,7 @@ def test_mails_in_any_order_of_the_server_are_kept_in_order(shelf: Shelf):
         return None
 
     with LyingImap(THREE, script) as server, watching(shelf, options_for(server)):
-        wait_for(lambda: server.mails == {}, 20)
+        wait_for(lambda: server.mails == {}, 45)
     assert shelf.data == list(THREE.values())
 
 
@@ -269,7 +270,7 @@ def test_a_sequence_number_that_changes_its_mail_meanwhile_mixes_nothing_up(shel
         return None
 
     with LyingImap(THREE, script) as server, watching(shelf, options_for(server)):
-        wait_for(lambda: server.mails == {}, 20)
+        wait_for(lambda: server.mails == {}, 45)
     assert sorted(shelf.data) == list(THREE.values())
     for raw in shelf.mails:
         assert raw.sighting is not None
@@ -293,7 +294,7 @@ def test_text_that_looks_like_imap_is_text(shelf: Shelf):
         ]
     )
     with LyingImap({1: hostile, 2: mail(2)}) as server, watching(shelf, options_for(server)):
-        wait_for(lambda: server.mails == {}, 20)
+        wait_for(lambda: server.mails == {}, 45)
         assert server.connections == 1
     assert shelf.data == [hostile, mail(2)]
 
@@ -307,7 +308,7 @@ def test_a_folder_without_uidvalidity_is_not_taken_from(shelf: Shelf, uidvalidit
             assert "cannot be reached: " in watcher.condition()
             assert shelf.mails == []
             server.uidvalidity = b"7"
-            wait_for(lambda: len(shelf.mails) == 3, 20)
+            wait_for(lambda: len(shelf.mails) == 3, 45)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_news_that_comes_with_the_search_or_before_the_plus_is_not_overlooked(sh
         return None
 
     with LyingImap({}, script) as server, watching(shelf, options_for(server, idle_seconds=300)):
-        wait_for(lambda: len(shelf.mails) == 2, 15)
+        wait_for(lambda: len(shelf.mails) == 2, 45)
         assert server.connections == 1
 
 
@@ -419,7 +420,7 @@ def test_what_the_server_wants_a_person_to_read_is_logged_once(shelf: Shelf, cap
         return tag + b" OK [ALERT] Mailbox at 95% \x1b[31m\r\n" if command.startswith((b"SELECT", b"NOOP")) else None
 
     with LyingImap({}, script) as server, caplog.at_level(logging.WARNING), watching(shelf, options_for(server)):
-        wait_for(lambda: server.connections >= 2, 20)
+        wait_for(lambda: server.connections >= 2, 45)
     said = [record.getMessage() for record in caplog.records if "the server says" in record.getMessage()]
     assert said == ["mailbox support: the server says: Mailbox at 95% [31m"]
 

@@ -66,13 +66,13 @@ def test_a_link_that_went_silent_is_noticed_and_nothing_is_lost(
             since = time.monotonic()
             proxy.freeze()
             mailbox.put(mail(1))
-            wait_for(lambda: watcher.state == "down: TimeoutError: timed out", 20)
+            wait_for(lambda: watcher.state == "down: TimeoutError: timed out", 45)
             assert time.monotonic() - since < 8
             assert watcher.condition() == "cannot be reached: TimeoutError: timed out"
             assert shelf.mails == []
             proxy.thaw()
             shelf.wait(1, 30)
-            wait_for(lambda: watcher.condition() == "", 20)
+            wait_for(lambda: watcher.condition() == "", 45)
     assert shelf.data == [mail(1)]
 
 
@@ -88,10 +88,10 @@ def test_a_link_that_dies_in_the_middle_of_a_fetch_is_noticed(mailbox: Mailbox, 
         Proxy(mailbox.server.imap_port, freeze_at_the_fetch) as proxy,
         watching(shelf, replace(options_for(mailbox), port=proxy.port, timeout=2)) as watcher,
     ):
-        wait_for(lambda: watcher.state.startswith("down"), 20)
+        wait_for(lambda: watcher.state.startswith("down"), 45)
         proxy.thaw()
         shelf.wait(1, 30)
-        wait_for(lambda: mailbox.mails("INBOX") == [], 20)
+        wait_for(lambda: mailbox.mails("INBOX") == [], 45)
     assert shelf.data == [large]
     assert shelf.unfetchable == []
 
@@ -140,7 +140,7 @@ def test_being_kicked_again_and_again_makes_the_pauses_grow(mailbox: Mailbox, sh
     # Catches: forgetting the failures whenever a connection was made.
     with watching(shelf, replace(options_for(mailbox), first_pause=0.1)) as watcher:
         for kicks in range(1, 6):
-            wait_for(lambda: watcher.state == "idle", 20)
+            wait_for(lambda: watcher.state == "idle", 45)
             mailbox.server.kick(mailbox.user)
             wait_for(lambda: watcher.state.startswith("down"), every=0.005)
             assert watcher._failures >= kicks - 1
@@ -154,11 +154,11 @@ def test_a_server_that_is_stopped_and_started_is_found_again(certificate: Certif
         with watching(shelf, options_for(mailbox)) as watcher:
             wait_for(lambda: watcher.state == "idle")
             server.halt()
-            wait_for(lambda: watcher.condition().startswith("cannot be reached: "), 20)
+            wait_for(lambda: watcher.condition().startswith("cannot be reached: "), 45)
             server.go_on()
             mailbox.put(mail(1))
             shelf.wait(1, 20)
-            wait_for(lambda: watcher.condition() == "", 20)
+            wait_for(lambda: watcher.condition() == "", 45)
 
 
 @pytest.mark.parametrize("ending", ["NO", "NO and BYE", "BYE", "silence", "end", "PREAUTH"])
@@ -223,7 +223,7 @@ def test_mails_numbered_anew_are_neither_skipped_nor_lost(mailbox: Mailbox, shel
         shelf.wait(1, 20)
         shelf.broken = lambda raw: False
         shelf.wait(2, 20)
-        wait_for(lambda: mailbox.mails("INBOX") == [], 20)
+        wait_for(lambda: mailbox.mails("INBOX") == [], 45)
     assert shelf.data == [mail(2), mail(1)]
     assert {raw.sighting.uidvalidity for raw in shelf.mails if raw.sighting} == {4711}
 
@@ -235,7 +235,7 @@ def test_an_archive_that_somebody_removes_is_made_again(mailbox: Mailbox, shelf:
             client.delete_folder("Archive")
         mailbox.put(mail(1))
         mailbox.wait(1, "Archive", 20)
-        wait_for(lambda: watcher.condition() == "", 20)
+        wait_for(lambda: watcher.condition() == "", 45)
     assert shelf.data == [mail(1)]
 
 
@@ -288,8 +288,8 @@ def test_what_others_read_flag_move_and_delete_meanwhile_is_no_error(
                 stop.set()
                 other.join(20)
                 mailbox.put(mail(60))
-                wait_for(lambda: mail(60) in shelf.data, 20)
-                wait_for(lambda: watcher.condition() == "" and watcher.state == "idle", 20)
+                wait_for(lambda: mail(60) in shelf.data, 45)
+                wait_for(lambda: watcher.condition() == "" and watcher.state == "idle", 45)
         finally:
             stop.set()
             other.join(20)
@@ -319,10 +319,10 @@ def test_every_set_of_capabilities_archives_and_touches_nobody_elses_marks(
         with Proxy(server.imap_port, said.extend) as proxy:
             options = replace(options_for(mailbox), port=proxy.port, poll_seconds=0.3)
             with watching(shelf, options) as watcher:
-                wait_for(lambda: watcher.state == ("idle" if idle else "polling"), 20)
+                wait_for(lambda: watcher.state == ("idle" if idle else "polling"), 45)
                 mailbox.put(mail(3))
                 mailbox.wait(2, "Archive", 20)
-                wait_for(lambda: watcher.state == ("idle" if idle else "polling"), 20)
+                wait_for(lambda: watcher.state == ("idle" if idle else "polling"), 45)
                 assert watcher.condition() == ""
         assert mailbox.mails("Archive") == [mail(1), mail(3)]
         assert mailbox.mails("INBOX") == ([mail(2)] if move or plus else [mail(1), mail(2), mail(3)])
@@ -355,7 +355,7 @@ def test_a_link_cut_between_any_two_commands_keeps_each_sighting_once(
             for _ in range(2):  # the second daemon knows only what the database knows
                 with watching_into(kept, replace(options_for(mailbox), port=proxy.port)) as watcher:
                     wait_for(lambda: mailbox.mails("INBOX") == [], 30)
-                    wait_for(lambda: watcher.condition() == "", 20)
+                    wait_for(lambda: watcher.condition() == "", 45)
                     mailbox.put(mail(3))
                     wait_for(lambda: mailbox.mails("INBOX") == [], 30)
             assert len(cuts) == 2
@@ -389,7 +389,7 @@ protocol imap {
         options = replace(options_for(mailbox), batch=2, first_pause=0.2)
         with caplog.at_level(logging.WARNING), watching(shelf, options) as watcher:
             shelf.wait(9, 30)
-            wait_for(lambda: "[OVERQUOTA]" in watcher.condition(), 20)
+            wait_for(lambda: "[OVERQUOTA]" in watcher.condition(), 45)
             assert "mails are kept" in watcher.condition()
             assert watcher.state == "idle"
             mailbox.put(mail(100))
@@ -429,8 +429,8 @@ def test_a_busy_server_is_left_alone_for_a_while_and_said_once(
             assert caplog.text.count(code) == 1
             busy = False
             if command != b"LOGIN":
-                wait_for(lambda: server.mails == {}, 20)
-                wait_for(lambda: watcher.condition() == "", 20)
+                wait_for(lambda: server.mails == {}, 45)
+                wait_for(lambda: watcher.condition() == "", 45)
                 assert shelf.data == [mail(1), mail(2), mail(3)]
 
 
@@ -476,10 +476,10 @@ def test_no_word_of_a_mail_is_ever_in_a_command(certificate: Certificate, shelf:
         mailbox.put(*hostile, b"Subject: A2 CREATE Pwned\r\n\r\n" + b"x\r\n" * 2000)
         options = replace(options_for(mailbox), port=proxy.port, max_size=2000, too_big="Too big", poll_seconds=0.2)
         with watching(shelf, options) as watcher:
-            wait_for(lambda: len(shelf.mails) == len(hostile) and shelf.large, 20)
+            wait_for(lambda: len(shelf.mails) == len(hostile) and shelf.large, 45)
             mailbox.put(*hostile)
-            wait_for(lambda: len(shelf.mails) == 2 * len(hostile), 20)
-            wait_for(lambda: watcher.state in ("idle", "polling"), 20)
+            wait_for(lambda: len(shelf.mails) == 2 * len(hostile), 45)
+            wait_for(lambda: watcher.state in ("idle", "polling"), 45)
         said = b"".join(proxy.said).split(b"\r\n")
         with mailbox.connect() as client:
             assert {folder for _, _, folder in client.list_folders()} == {"INBOX", "Archive", "Too big"}
@@ -551,7 +551,7 @@ def test_two_watchers_of_one_mailbox_keep_each_mail_once(certificate: Certificat
             for each in mails[40:]:
                 mailbox.put(each)
             wait_for(lambda: len(kept.rows()) >= 80, 30)
-            wait_for(lambda: one.condition() == two.condition() == "", 20)
+            wait_for(lambda: one.condition() == two.condition() == "", 45)
             if "UIDPLUS" in capabilities:
                 wait_for(lambda: mailbox.mails("INBOX") == [], 30)
             time.sleep(0.5)
@@ -600,7 +600,7 @@ def test_a_thread_that_ended_or_hangs_is_told(mailbox: Mailbox, shelf: Shelf, mo
     with watching(shelf, options) as watcher:
         wait_for(lambda: watcher.condition() == "the last look was 0 minutes ago")
         hangs.set()
-        wait_for(lambda: watcher.condition() == "", 20)
+        wait_for(lambda: watcher.condition() == "", 45)
 
 
 def test_a_store_that_takes_nothing_is_not_shown_ten_thousand_mails(mailbox: Mailbox, shelf: Shelf):
@@ -612,7 +612,7 @@ def test_a_store_that_takes_nothing_is_not_shown_ten_thousand_mails(mailbox: Mai
         assert shelf.attempts <= 5
         shelf.broken = lambda raw: False
         shelf.wait(60, 30)
-        wait_for(lambda: watcher.condition() == "", 20)
+        wait_for(lambda: watcher.condition() == "", 45)
 
 
 def test_a_frozen_server_costs_no_mail(certificate: Certificate, shelf: Shelf):
@@ -621,10 +621,10 @@ def test_a_frozen_server_costs_no_mail(certificate: Certificate, shelf: Shelf):
         options = replace(options_for(mailbox), idle_seconds=0.5, probe_timeout=1, timeout=1, first_pause=0.2)
         with watching(shelf, options) as watcher:
             for number in range(3):
-                wait_for(lambda: watcher.state == "idle", 20)
+                wait_for(lambda: watcher.state == "idle", 45)
                 os.killpg(server.pid, signal.SIGSTOP)
                 try:
-                    wait_for(lambda: watcher.state.startswith("down"), 20)
+                    wait_for(lambda: watcher.state.startswith("down"), 45)
                 finally:
                     os.killpg(server.pid, signal.SIGCONT)
                 mailbox.put(mail(number))

@@ -32,6 +32,7 @@ class _Visit:
     connection: socket.socket
     folder: bytes = b""
     idle_tag: bytes = b""
+    told: int = 0  # of so many mails
 
 
 class LyingImap:
@@ -136,13 +137,16 @@ class LyingImap:
                 named = b"* OK [UIDVALIDITY %s] so\r\n" % self.uidvalidity if self.uidvalidity is not None else b""
                 return b"* %d EXISTS\r\n* OK [PERMANENTFLAGS (\\Deleted \\*)] so\r\n" % len(self.mails) + named + done
             case b"IDLE":
-                return b"+ waiting\r\n"
+                news = len(self.mails) > visit.told
+                return b"+ waiting\r\n" + (b"* %d EXISTS\r\n" % len(self.mails) if news else b"")
             case b"DONE":
                 visit.idle_tag = b""
                 return done
             case b"LOGOUT":
                 return b"* BYE good night\r\n" + done
             case b"UID":
+                if command.startswith(b"UID SEARCH"):
+                    visit.told = len(self.mails)
                 return self._by_uid(tag, command) + done
         self.strange.append(command)
         return tag + b" BAD what?\r\n"

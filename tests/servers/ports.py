@@ -17,7 +17,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], T], seconds: float = 10, every: float = 0.02) -> T:
+def wait_for(what: Callable[[], T], seconds: float = 30, every: float = 0.02) -> T:
     """The first true result of ``what``; AssertionError with the last one after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (result := what()):
