@@ -116,6 +116,10 @@ def _show_header(one: Ticket, timers: Timers, zone: str, now: datetime) -> None:
     say(f"State:      {_state(one.status.value, one.reason.value)}")
     whose = f" of {group.name}" if group else ", organisation unknown"
     say(f"Requester:  {one_line(f'{one.requester.called} <{one.requester.address}>{whose}')}")
+    for person in (one.requester, *one.participants):
+        if person.unreachable_since:
+            when = local_time(person.unreachable_since, zone)
+            say(f"            {one_line(f'{person.address}: mail to it came back {when}: {person.unreachable_why}')}")
     if one.participants:
         say(f"Also:       {one_line(', '.join(person.address for person in one.participants))}")
     say(f"Agent:      {one_line(one.agent) or 'nobody yet'}")
@@ -194,6 +198,7 @@ def _as_json(
             "name": one.requester.name,
             "address": one.requester.address,
             "organisation": group.name if group else None,
+            "unreachable_since": one.requester.unreachable_since,
         },
         "participants": [person.address for person in one.participants],
         "opened_at": one.opened_at,

@@ -501,6 +501,8 @@ def _plainly(doing: str) -> Iterator[None]:
     except ProtocolError as error:
         raise Lost(f"{_NONSENSE} ({doing})") from error
     except IMAPClientError as error:
+        if isinstance(error.__context__, imaplib.IMAP4.abort):  # IMAPClient's LoginError covers a dead line too
+            raise Lost(f"{_ENDED} ({doing})") from error
         raise Refused(doing, _code(error)) from error
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # What a reader of grammar raises where the grammar is not kept.

@@ -18,12 +18,14 @@ from tests.servers.dovecot import Mailbox
 from tests.servers.ports import greeting, wait_for
 from tests.servers.sink import Sink
 
-pytestmark = [pytest.mark.story, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.story, pytest.mark.timeout(480)]
 
 #: One mail meets so many broken lines before one that holds.
 BREAKS_PER_MAIL = 8
 #: Cuts between the daemon and the IMAP server; after each it waits for about a second, so that it hammers nobody.
 IMAP_CUTS, MANY_IMAP_CUTS = 6, 400
+#: A line that breaks while the password is being said is not tried again for so many seconds, so that no account is locked.
+LOGIN_PAUSE = 60
 #: Octets in one mail's dialogue with the IMAP server, about: cuts beyond it are met by the next mail.
 IMAP_OCTETS = {"to the server": 300, "to the client": 900}
 
@@ -91,7 +93,7 @@ def test_f12_the_line_to_the_imap_server_breaks_often(
 def _break_imap(tmp_path: Path, sink: Sink, mailbox: Mailbox, lines: list[Line], cuts: int) -> None:
     lines.append(line := Line(mailbox.server.imap_port))
     deaths = Deaths(tmp_path / "desk", sink, mailbox, imap_port=line.port)
-    one = OneMail(deaths, "imap")
+    one = OneMail(deaths, "imap", patience=LOGIN_PAUSE + 60)
     one.begin()
     chance = Random(cuts)
     for number in range(cuts):

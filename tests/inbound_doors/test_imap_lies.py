@@ -17,6 +17,8 @@ from tests.servers.ports import wait_for
 THREE = {number: mail(number) for number in (1, 2, 3)}
 #: What sockets on both sides may hold of four connections beyond what was read.
 IN_FLIGHT = 40 * 1024 * 1024
+#: A mail that could not be fetched so often is given up.
+STRIKES = 3
 
 
 @pytest.fixture
@@ -96,14 +98,14 @@ LIES: dict[str, Callable[[bytes], Iterable[bytes] | bytes]] = {
 }  # fmt: skip
 
 
-@pytest.mark.long  # counts what a busy machine may repeat
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("lie", LIES)
 def test_a_mail_that_cannot_be_fetched_is_given_up_by_its_uid_and_the_others_go_on(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, lie: str
 ):
     # Catches: no strikes (for ever), strikes for mails that only stood beside it, octets read without bound.
     with LyingImap(THREE, about_body_of(2, LIES[lie])) as server, watching(shelf, options_for(server)) as watcher:
-        wait_for(lambda: shelf.unfetchable and set(server.mails) == {2}, 40)
+        wait_for(lambda: shelf.unfetchable and set(server.mails) == {2}, 120)
 
         ((raw, cause),) = shelf.unfetchable
         assert sorted(shelf.data) == [mail(1), mail(3)]
@@ -112,7 +114,7 @@ def test_a_mail_that_cannot_be_fetched_is_given_up_by_its_uid_and_the_others_go_
         assert (raw.sighting.mailbox, raw.sighting.uidvalidity, raw.sighting.uid) == ("support", 7, 2)
         assert "mailbox support, UIDVALIDITY 7, UID 2" in cause
         assert "gigabytes" not in lie or "announced more than it was asked for" in cause
-        assert server.asked(b"UID FETCH 2 (BODY.PEEK[]<") == 3
+        assert STRIKES <= server.asked(b"UID FETCH 2 (BODY.PEEK[]<") <= 2 * STRIKES, "a slow answer may be asked again"
         assert server.sent < IN_FLIGHT
 
         server.put(4, mail(4))

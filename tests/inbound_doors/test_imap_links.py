@@ -293,11 +293,10 @@ def test_what_others_read_flag_move_and_delete_meanwhile_is_no_error(
         finally:
             stop.set()
             other.join(20)
-        taken = mailbox.mails("Taken")
-        everything = {mail(number) for number in range(61)}
-        assert set(shelf.data) | set(taken) == everything
+            everything = {mail(number) for number in range(61)}
+            wait_for(lambda: everything <= {*mailbox.mails("Archive"), *mailbox.mails("Taken")}, 60)
+        assert set(shelf.data) | set(mailbox.mails("Taken")) == everything
         assert max(Counter(raw.sighting for raw in shelf.mails).values()) == 1
-        assert everything - set(mailbox.mails("Archive")) <= set(taken)
         assert shelf.unfetchable == []
 
 

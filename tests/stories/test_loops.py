@@ -110,7 +110,7 @@ def test_one_human_mail_to_a_machine_ends_soon(acme: tuple[Running, Sink], name:
 
     assert cage.messages(who.address) <= MOST_MESSAGES
     assert 1 <= len(cage.automatic(who.address)) <= MOST_FROM_US
-    assert acme[0].about(ALICE, f"It leaks, says {name}.")
+    acme[0].wait(ALICE, f"It leaks, says {name}.")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_two_of_our_own_desks_that_are_each_others_customers(
     assert len(both.automatic(MINE.address)) <= MOST_FROM_US
     assert len(both.automatic(SUPPORT)) <= MOST_FROM_US
     assert len(both.automatic(MINE.address)) + len(both.automatic(SUPPORT)) <= MOST_MESSAGES
-    assert mine[0].about(ALICE, "Close the valve on both sides."), "what a person wrote arrives"
+    assert mine[0].wait(ALICE, "Close the valve on both sides."), "what a person wrote arrives"
 
 
 def test_everybody_at_once_comes_to_rest(start: Callable[..., tuple[Running, Sink]]):
@@ -213,7 +213,7 @@ def test_two_bad_responders_of_agent_and_customer_do_not_converse_for_ever(
     assert cage.rests()
 
     assert len(desk[0].inbox(who)) <= MOST_FROM_US
-    assert desk[0].about(OPERATOR, "the same words from an agent"), "what was kept back can be seen"
+    assert desk[0].wait(OPERATOR, "the same words from an agent"), "what was kept back can be seen"
 
 
 def test_a_person_who_writes_the_same_twice_is_heard_twice(acme: tuple[Running, Sink]):
@@ -225,6 +225,6 @@ def test_a_person_who_writes_the_same_twice_is_heard_twice(acme: tuple[Running, 
 
     assert cage.rests()
 
-    assert desk.about(ALICE, "Twice one")
-    assert desk.about(ALICE, "Twice two")
+    desk.wait(ALICE, "Twice one")
+    desk.wait(ALICE, "Twice two")
     assert len(cage.automatic(who.address)) == 1
