@@ -150,9 +150,10 @@ def _letters(connection: sa.Connection, now: datetime) -> tuple[_Letter, ...]:
 
     from helpdesk.domain.mail import Door, Envelope, RawMail
     from helpdesk.inbound.read import read
-    from helpdesk.store.tables import outbox
+    from helpdesk.store.tables import outbox, outbox_mail
 
-    rows = connection.execute(sa.select(outbox).where(outbox.c.created_at == now).order_by(outbox.c.id)).all()
+    query = sa.select(outbox.c.recipient, outbox.c.audience, outbox_mail.c.data).join(outbox_mail)
+    rows = connection.execute(query.where(outbox.c.created_at == now).order_by(outbox.c.id)).all()
     written = [read(RawMail(Door.FILE, Envelope("", ()), now, row.data)) for row in rows]
     return tuple(
         _Letter(row.recipient, row.audience, one.subject, one.text) for row, one in zip(rows, written, strict=True)

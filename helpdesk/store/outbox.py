@@ -15,7 +15,7 @@ from helpdesk.domain.facts import Trigger
 from helpdesk.store import inputs, wakes
 from helpdesk.store.engine import lease_clock
 from helpdesk.store.prepared import Prepared, insert, update
-from helpdesk.store.tables import outbox
+from helpdesk.store.tables import outbox, outbox_mail
 
 #: A claim lasts so long, in seconds, unless it is renewed: the rows of a daemon that died go on after that.
 LEASE_SECONDS = 120.0
@@ -43,7 +43,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A claimed row."""
+    """A waiting row; ``data`` is b"" where it was not claimed."""
 
     id: int
     lease_no: int
@@ -54,13 +54,17 @@ class Queued:
     kind: str
     sender: str
     recipient: str
-    data: bytes
     attempts: int
     created_at: datetime
     not_before: datetime
     expires_at: datetime
     event_id: int | None
     last_error: str
+    data: bytes = b""
+
+
+_ADD_MAIL = Prepared(sa.insert(outbox_mail), ("outbox_id", "data", "text"))
+_DATA = Prepared(sa.select(outbox_mail.c.data).where(outbox_mail.c.outbox_id == sa.bindparam("row_id")))
 
 
 def add(connection: sa.Connection, letter: Letter, now: datetime) -> int:
@@ -77,15 +81,15 @@ def add(connection: sa.Connection, letter: Letter, now: datetime) -> int:
         "recipient": letter.recipient,
         "folded": fold(letter.recipient),
         "message_id": letter.message_id,
-        "data": letter.data,
-        "text": letter.text,
         "created_at": now,
         "not_before": letter.not_before,
         "expires_at": letter.expires_at,
         "state": "waiting",
     }
+    row = insert(connection, outbox, values)
+    _ADD_MAIL.run(connection, outbox_id=row, data=letter.data, text=letter.text)
     wakes.note(connection, wakes.relay(letter.relay))
-    return insert(connection, outbox, values)
+    return row
 
 
 _WAITING = outbox.c.state == sa.literal_column("'waiting'")  # spelt out, as in the partial index
@@ -103,7 +107,7 @@ def _first(what: sa.Select[Any], condition: sa.ColumnElement[bool]) -> sa.Select
     )
 
 
-_COLUMNS = [outbox.c[name] for name in Queued.__slots__]
+_COLUMNS = [outbox.c[name] for name in Queued.__slots__ if name in outbox.c]
 _CLAIM = Prepared(
     sa.update(outbox)
     .where(outbox.c.id.in_(_first(sa.select(outbox.c.id), outbox.c.not_before <= _NOW)))
@@ -121,11 +125,12 @@ def claim(connection: sa.Connection, relay: str, now: datetime, limit: int) -> l
     """Take due rows of a relay, those first that became due first, counting the attempt."""
     clock = lease_clock(connection)
     rows = _CLAIM.rows(connection, of_relay=relay, now=now, clock=clock, until=clock + LEASE_SECONDS, most=limit)
-    return [_queued(row) for row in sorted(rows, key=lambda row: (row.not_before, row.id))]
+    rows.sort(key=lambda row: (row.not_before, row.id))
+    return [_queued(row, _DATA.scalar(connection, row_id=row.id)) for row in rows]
 
 
-def _queued(row: Any) -> Queued:
-    return Queued(*(getattr(row, name) for name in Queued.__slots__))
+def _queued(row: Any, data: bytes = b"") -> Queued:
+    return Queued(**{column.name: getattr(row, column.name) for column in _COLUMNS}, data=data)
 
 
 _OURS = sa.and_(
@@ -353,9 +358,8 @@ def texts(connection: sa.Connection, tenant: str, ids: Sequence[str]) -> dict[st
     """The texts of mails that we sent, by Message-ID."""
     if not ids:
         return {}
-    rows = connection.execute(
-        sa.select(outbox.c.message_id, outbox.c.text).where(outbox.c.tenant == tenant, outbox.c.message_id.in_(ids))
-    )
+    query = sa.select(outbox.c.message_id, outbox_mail.c.text).join(outbox_mail)
+    rows = connection.execute(query.where(outbox.c.tenant == tenant, outbox.c.message_id.in_(ids)))
     return {row.message_id: row.text for row in rows}
 
 

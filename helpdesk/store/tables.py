@@ -351,8 +351,6 @@ outbox = sa.Table(
     sa.Column("recipient", Clean, nullable=False),
     sa.Column("folded", Clean, nullable=False),
     sa.Column("message_id", Clean, nullable=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-    sa.Column("text", Clean, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("not_before", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
@@ -368,9 +366,19 @@ outbox = sa.Table(
 )
 sa.Index(
     "ix_outbox_waiting",
+    outbox.c.relay,
     outbox.c.not_before,
     sqlite_where=outbox.c.state == sa.text("'waiting'"),
     postgresql_where=outbox.c.state == sa.text("'waiting'"),
+)
+
+#: Apart from its row, which changes with each claim and fate: a changed row is written anew as a whole.
+outbox_mail = sa.Table(
+    "outbox_mail",
+    metadata,
+    sa.Column("outbox_id", Id, sa.ForeignKey("outbox.id"), primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("text", Clean, nullable=False),
 )
 
 decision = sa.Table(

@@ -113,7 +113,8 @@ def _entries(connection: sqlite3.Connection, sent: Sequence[Sent]) -> Iterator[s
 
 def _outbox(connection: sqlite3.Connection, came: Sequence[Arrived]) -> Iterator[str]:
     """What was decided is what left, each (ticket, audience, event) under one Message-ID, the bytes as decided."""
-    rows = connection.execute("SELECT ticket_id, audience, event_id, message_id, state, data FROM outbox").fetchall()
+    query = "SELECT ticket_id, audience, event_id, message_id, state, data FROM outbox, outbox_mail WHERE outbox_id=id"
+    rows = connection.execute(query).fetchall()
     ids: defaultdict[tuple[object, ...], set[str]] = defaultdict(set)
     for ticket_id, audience, event_id, message_id, state, _ in rows:
         ids[ticket_id, audience, event_id].add(message_id)

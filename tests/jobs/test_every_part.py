@@ -78,9 +78,9 @@ def leave_a_mail(daemon: Daemon, folder: Path) -> None:
 def leave_a_stray(_daemon: Daemon, folder: Path) -> None:
     insert(
         folder,
-        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id, data, text,"
+        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id,"
         " created_at, not_before, expires_at, state) VALUES ('main', 'old', 'customer', 'x', 'automatic', '',"
-        " 'a@b.example', 'a@b.example', '<1@x>', '', '', ?1, ?1, '2100-01-01 00:00:00', 'waiting')",
+        " 'a@b.example', 'a@b.example', '<1@x>', ?1, ?1, '2100-01-01 00:00:00', 'waiting')",
     )
 
 

@@ -309,15 +309,15 @@ ROWS: dict[str, tuple[str, Callable[[Queues], str]]] = {
         lambda queues: queues.timers,
     ),
     "outbox": (
-        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id, data, text,"
+        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id,"
         " created_at, not_before, expires_at, state) VALUES ('main', 'main', 'customer', 'x', 'automatic', '', 'a@b.example',"
-        " 'a@b.example', '<1@x>', '', '', '{now}', '{now}', '{now}', 'waiting')",
+        " 'a@b.example', '<1@x>', '{now}', '{now}', '{now}', 'waiting')",
         lambda queues: queues.outbox.get("main", ""),
     ),
     "stray": (
-        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id, data, text,"
+        "INSERT INTO outbox (tenant, relay, audience, block, kind, sender, recipient, folded, message_id,"
         " created_at, not_before, expires_at, state) VALUES ('main', 'old', 'customer', 'x', 'automatic', '', 'a@b.example',"
-        " 'a@b.example', '<1@x>', '', '', '{now}', '{now}', '{now}', 'waiting')",
+        " 'a@b.example', '<1@x>', '{now}', '{now}', '{now}', 'waiting')",
         lambda queues: queues.stray,
     ),
 }  # fmt: skip

@@ -210,7 +210,8 @@ class Office:
     def sent(self, audience: str = "", block: str = "") -> list[Sent]:
         """The outbox, oldest first."""
         with reading(self.engine).connect() as connection:
-            rows = connection.execute(sa.select(outbox.outbox).order_by(outbox.outbox.c.id)).all()
+            query = sa.select(outbox.outbox, outbox.outbox_mail.c.data).join(outbox.outbox_mail)
+            rows = connection.execute(query.order_by(outbox.outbox.c.id)).all()
         found = [
             Sent(
                 row.id,
