@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -55,6 +55,7 @@ from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.rules import bind
 from helpdesk.settings import Alarm as AlarmSection
 from helpdesk.settings import (
+    Border,
     DeskSection,
     Imap,
     Settings,
@@ -71,6 +72,9 @@ from helpdesk.store.people import AgentRow
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import Shifted, TimeSource, real
 from helpdesk.web.health import HealthServer
+
+if TYPE_CHECKING:
+    from helpdesk.inbound.verify import Verifier
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -256,6 +260,7 @@ class Daemon:
         limits = app.settings.main.limits
         border = app.settings.main.border
         slow = float(limits.reading_seconds)
+        self._verifier = verifier_of(border)
         self._lanes = [
             Lane(
                 self.world,
@@ -264,6 +269,7 @@ class Daemon:
                 Reader(border.servers, seconds, peers=border.peers),
                 app.now,
                 retries=retries,
+                verifier=self._verifier,
             )
             for retries, seconds in ((False, min(FAST_SECONDS, slow)), (True, slow))
         ]
@@ -304,6 +310,8 @@ class Daemon:
         for job in self._jobs():
             job.loop.stop()
             job.close()
+        if self._verifier is not None:
+            self._verifier.close()
         self.writer.stop()
         self.app.engine.dispose()
         if self._lock is not None:
@@ -495,6 +503,17 @@ def certificate_faults(settings: Settings, number: int) -> Iterator[None]:
     except CertificateFault as fault:
         file = str(settings.folder / "helpdesk.toml")
         raise ConfigError(file, f"listener.{number}.{fault.setting}", str(fault)) from None
+
+
+def verifier_of(border: Border) -> Verifier | None:
+    """Who judges senders that no border server vouches for; None where a border is named or the DNS is not asked."""
+    if border.servers or border.dns == "off":
+        return None
+    # Only who needs them pays for these libraries, in memory and in start.
+    from helpdesk.inbound.dns import Resolver
+    from helpdesk.inbound.verify import Verifier
+
+    return Verifier(Resolver(() if border.dns == "system" else border.dns), border.peers)
 
 
 def transport_of(section: RelaySection, settings: Settings) -> Transport:

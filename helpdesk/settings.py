@@ -220,11 +220,13 @@ class Relay(Secret):
 class Border(Section):
     """Servers whose Authentication-Results are believed when theirs is the topmost (RFC 8601 section 5).
 
-    ``peers`` are the addresses that they connect from: on an SMTP listener nobody else's word counts.
+    ``peers`` are the addresses that they connect from: on an SMTP listener nobody else's word counts. Where no server is
+    named, the daemon judges DKIM, SPF and DMARC itself, asking ``dns``: "system", "off", or address or address:port.
     """
 
     servers: tuple[str, ...] = ()
     peers: tuple[str, ...] = ("127.0.0.1", "::1")
+    dns: tuple[str, ...] | Literal["system", "off"] = "system"
 
 
 class Limits(Section):

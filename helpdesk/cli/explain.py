@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,16 +90,22 @@ def explain(
 
 def _read(app: App, raw: RawMail) -> Reading:
     """The Reading, made as the daemon makes it: in a process that may be killed."""
+    from helpdesk.app import verifier_of
     from helpdesk.inbound.worker import Reader, Unreadable
 
-    reader = Reader(app.settings.main.border.servers, app.settings.main.limits.reading_seconds)
+    border = app.settings.main.border
+    reader = Reader(border.servers, app.settings.main.limits.reading_seconds, peers=border.peers)
     try:
         (answer,) = reader.read_all([(raw, {})])
     finally:
         reader.close()
     if isinstance(answer, Unreadable):
         raise Stopped(f"the mail would go to quarantine, since it cannot be read: {answer.cause}", os.EX_DATAERR)
-    return answer
+    verifier = verifier_of(border)
+    if verifier is None:
+        return answer
+    with closing(verifier):
+        return verifier.verify_all([(raw, answer)])[0]
 
 
 def _consider(app: App, raw: RawMail, reading: Reading, whose: Sequence[str]) -> list[_Explained]:

@@ -79,11 +79,12 @@ def aligned(domain: str, other: str) -> bool:
         return False
     if domain == other:
         return True
-    organisation = _organisation(domain)
-    return bool(organisation) and organisation == _organisation(other)
+    owner = organisation(domain)
+    return bool(owner) and owner == organisation(other)
 
 
-def _organisation(domain: str) -> str:
+def organisation(domain: str) -> str:
+    """The domain below the public suffix, "" where there is none (RFC 7489 section 3.2)."""
     return _suffixes().privatesuffix(domain) or ""
 
 

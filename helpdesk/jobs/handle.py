@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -26,6 +27,9 @@ from helpdesk.store.engine import reading as for_reading
 from helpdesk.store.spool import LEASE_SECONDS, LeaseLost, Spooled
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
+
+if TYPE_CHECKING:
+    from helpdesk.inbound.verify import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +70,10 @@ class Lane:
         now: TimeSource,
         *,
         retries: bool,
+        verifier: Verifier | None = None,
     ) -> None:
         self._world, self._engine, self._writer, self._reader, self._now = world, engine, writer, reader, now
-        self._retries = retries
+        self._retries, self._verifier = retries, verifier
         # As many as are read at once: should each of them hang, all are done before the lease runs out.
         self._batch = 1 if retries else MAILS_AT_ONCE
         self._in_hand: list[_InHand] = []
@@ -87,13 +92,23 @@ class Lane:
         if batch:
             with for_reading(self._engine).begin() as connection:
                 jobs = [(taken.mail, handle.parents_of(connection, taken)) for taken in batch]
-            readings = self._reader.read_all(jobs)
+            readings = self._verified(batch, self._reader.read_all(jobs))
         self._settle()
         self._handle(batch, readings)
         if len(batch) == self._batch or self.loop.woken:
             return True
         self._settle()
         return False
+
+    def _verified(
+        self, batch: Sequence[Spooled], found: Sequence[Reading | Unreadable]
+    ) -> Sequence[Reading | Unreadable]:
+        """The readings with what the DNS says of their senders."""
+        if self._verifier is None:
+            return found
+        read = [(taken.mail, one) for taken, one in zip(batch, found, strict=True) if isinstance(one, Reading)]
+        judged = iter(self._verifier.verify_all(read))
+        return [next(judged) if isinstance(one, Reading) else one for one in found]
 
     def _handle(self, batch: Sequence[Spooled], readings: Sequence[Reading | Unreadable]) -> None:
         """Give what was read to the writer; ``_settle`` sees it to its end."""

@@ -64,6 +64,7 @@ def example(folder: Path) -> Path:
     for name in ("calendars", "desks"):
         shutil.copytree(EXAMPLE / name, folder / name)
     edit(folder / "helpdesk.toml", "port = 2525", "port = 0")
+    edit(folder / "helpdesk.toml", "servers = []", 'servers = []\ndns = "off"')
     return folder
 
 

@@ -120,6 +120,7 @@ class Company:
     megabytes: int = 35
     relay_port: int = 0
     policy: str = ""
+    border: str = f'servers = ["{BORDER}"]'
 
     def write(self, folder: Path) -> None:
         """Write the whole folder."""
@@ -157,7 +158,7 @@ class Company:
             parts += ['tls = "starttls"', f'certificate = "{self.folder_of_certificate / "cert.pem"}"']
             parts += [f'key = "{self.folder_of_certificate / "key.pem"}"']
         parts += ["[[relay]]", 'host = "127.0.0.1"', f"port = {self.relay_port}", 'tls = "none"']
-        parts += ["[border]", f'servers = ["{BORDER}"]', "[limits]", self.limits or NO_RATION]
+        parts += ["[border]", self.border, "[limits]", self.limits or NO_RATION]
         return "\n".join([*parts, self.more, ""])
 
 
