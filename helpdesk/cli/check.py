@@ -162,11 +162,13 @@ def _try_alarms(settings: Settings, findings: _Findings) -> None:
 
 
 def _database(settings: Settings, findings: _Findings) -> None:
-    from helpdesk.store import outbox
+    from helpdesk.store import damage, outbox
     from helpdesk.store.engine import reading
 
     with database(settings) as engine, reading(engine).begin() as connection:
         outbox.next_due(connection, "")
+        if words := damage.look(connection):
+            raise ConfigError("the database", "", f"is damaged ({words}): {damage.RESTORE}")
 
 
 def _openings(settings: Settings, findings: _Findings) -> list[str]:

@@ -43,12 +43,16 @@ def database(settings: Settings) -> Iterator[sa.Engine]:
 
 @contextmanager
 def database_faults() -> Iterator[None]:
-    """Turn what a database refuses into a TemporaryFailure that says it in the database's words."""
+    """Turn what a database refuses into a TemporaryFailure in its own words; into a ConfigError where it is damaged."""
     import sqlalchemy as sa
+
+    from helpdesk.store import damage
 
     try:
         yield
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as fault:
+        if damage.is_damage(fault):
+            raise ConfigError("the database", "", f"is damaged ({fault.orig}): {damage.RESTORE}") from fault
         raise TemporaryFailure(f"the database cannot be used: {one_line(str(fault.orig).strip())}") from fault
 
 

@@ -139,7 +139,7 @@ def message(news: News, report: Report, now: float, place: str, command: str) ->
 
 def _consequence(report: Report) -> str:
     if report.unready:
-        return "Mail may be refused or wait for the moment; nothing is lost, senders' servers try again."
+        return "Mail may be refused or wait for the moment; senders' servers try again."
     return "Mail is still taken and kept; nothing is lost."
 
 

@@ -18,7 +18,7 @@ from helpdesk.jobs import probe
 from helpdesk.jobs.loop import Loop
 from helpdesk.jobs.probe import Probe
 from helpdesk.jobs.watch import Part, Standstill
-from helpdesk.store import backlog
+from helpdesk.store import backlog, damage
 from helpdesk.store.engine import reading, words_of
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
@@ -101,7 +101,12 @@ def database(engine: sa.Engine, queues: Queues, writer: Writer) -> tuple[list[Pa
     read = Probe("database", queues.ask, DATABASE_SECONDS)
     probes = [read]
     parts = [
-        Part("database", read.condition, "see that it runs and can be reached; nothing is lost", takes_mail=True),
+        Part(
+            "database",
+            read.condition,
+            f"see that it runs and can be reached; if it is damaged, {damage.RESTORE}",
+            takes_mail=True,
+        ),
         Part(
             "writer",
             writer.condition,
@@ -192,6 +197,8 @@ class Queues:
 
     def ask(self) -> str:
         """Read them; "" or why the database cannot be read."""
+        if words := damage.noted(self.engine):
+            return f"is damaged: {words}"
         try:
             with reading(self.engine).begin() as connection:
                 found = backlog.look(connection, self.now())

@@ -26,6 +26,7 @@ from helpdesk.pipeline.apply import Outcome, apply
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.rules.engine import decide
 from helpdesk.store import inputs, outbox, spool, tickets
+from helpdesk.store.engine import is_fault_of_database
 from helpdesk.store.inputs import Input
 from helpdesk.store.spool import Spooled
 from helpdesk.store.tickets import TimerRow
@@ -165,9 +166,9 @@ def _tell_given_up(connection: sa.Connection, world: World, row: Input, now: dat
             occasion = letters.Occasion(facts, ticket, None, now, None, 0, b"", "", None)
             said = Say(Audience.OPERATOR, "input_given_up", {"kind": row.trigger})
             letters.write(connection, world, desk, occasion, [said])
-    except sa.exc.OperationalError:
-        raise
-    except Exception:
+    except Exception as problem:
+        if is_fault_of_database(problem):
+            raise
         log.exception("nobody could be told that input %d was given up", row.id)
 
 
@@ -187,9 +188,9 @@ def handle_due(connection: sa.Connection, world: World, now: datetime, limit: in
         try:
             with connection.begin_nested():
                 handle_input(connection, world, row, now)
-        except sa.exc.OperationalError:
-            raise
-        except Exception:
+        except Exception as problem:
+            if is_fault_of_database(problem):
+                raise
             log.exception("input %d could not be handled at attempt %d", row.id, row.attempts + 1)
             if inputs.fail(connection, row.id, row.attempts + 1, now):
                 _tell_given_up(connection, world, row, now)
@@ -199,9 +200,9 @@ def handle_due(connection: sa.Connection, world: World, now: datetime, limit: in
         try:
             with connection.begin_nested():
                 handle_timer(connection, world, timer, now)
-        except sa.exc.OperationalError:
-            raise
-        except Exception:
+        except Exception as problem:
+            if is_fault_of_database(problem):
+                raise
             log.exception("timer %d could not be handled", timer.id)
             tickets.sleep(connection, timer.id, now + timedelta(minutes=AGAIN_MINUTES))
     return done

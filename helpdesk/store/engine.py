@@ -14,12 +14,17 @@ from typing import IO, Any
 
 import sqlalchemy as sa
 
-from helpdesk.domain.errors import ConfigError, TemporaryFailure
+from helpdesk.domain.errors import ConfigError, HelpdeskError, TemporaryFailure
+from helpdesk.store import damage
+from helpdesk.store.damage import LogCheck
 
 #: How long a writer waits for another process's lock, in seconds (F10).
 BUSY_SECONDS = 30
 #: After a kill the last of a daemon's processes may hold its lock for so long, in seconds.
 DYING_SECONDS = 1.0
+#: PostgreSQL ends the session of a daemon that is silent within a transaction for so long, in seconds: a machine that is
+#: paused would keep its locks, and the other daemons waiting, until it comes back (F4).
+SILENT_SECONDS = 30
 #: Large pages, since most of what is written is whole mails: half the writes a mail. The write-ahead log is moved over after
 #: 16 MB. The page size of a file that is there already stays.
 PRAGMAS = (
@@ -38,8 +43,7 @@ def connect(url: str) -> sa.Engine:
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(parsed)
     if parsed.get_backend_name() == "postgresql":
-        driven = parsed.set(drivername="postgresql+psycopg")
-        return sa.create_engine(driven, pool_pre_ping=True, pool_size=8, hide_parameters=True)
+        return _postgresql(parsed)
     raise ConfigError(
         "helpdesk.toml", "database.url", f"'{parsed.drivername}' is not known", "sqlite:///PATH, postgresql://..."
     )
@@ -54,12 +58,27 @@ def _parse(url: str) -> sa.URL:
         ) from None
 
 
+def _postgresql(url: sa.URL) -> sa.Engine:
+    driven = url.set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(driven, pool_pre_ping=True, pool_size=8, hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{SILENT_SECONDS}s'")
+        connection.commit()
+
+    return engine
+
+
 def _sqlite(url: sa.URL) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("helpdesk.toml", "database.url", "must name a file", "sqlite:///PATH")
     folder = Path(url.database).parent
     if not folder.is_dir():
         raise ConfigError("helpdesk.toml", "database.url", f"the folder {folder} does not exist")
+    file = Path(url.database)
+    damage.refuse(file)
+    journal = LogCheck.of(file)
     arguments = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True)
 
@@ -68,6 +87,11 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        journal.compare()
+
+    @sa.event.listens_for(engine, "handle_error")
+    def failed(context: sa.ExceptionContext) -> None:
+        damage.note(engine, context.original_exception)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -77,6 +101,14 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def is_fault_of_database(problem: BaseException) -> bool:
+    """Whether the database failed, whatever it was asked for: no row, mail or ticket is to blame."""
+    if not isinstance(problem, sa.exc.DBAPIError):
+        return False
+    own = isinstance(problem, sa.exc.OperationalError) or type(problem) is sa.exc.DatabaseError
+    return own or problem.connection_invalidated or damage.is_damage(problem)
+
+
 def reading(engine: sa.Engine) -> sa.Engine:
     """The same engine for transactions that only read, which never wait for the writer."""
     return engine.execution_options(helpdesk_reads=True)
@@ -84,6 +116,8 @@ def reading(engine: sa.Engine) -> sa.Engine:
 
 def words_of(problem: Exception, engine: sa.Engine) -> str:
     """What a database says of itself, on one line; only the kind of a fault whose text may hold a customer's words."""
+    if isinstance(problem, HelpdeskError):
+        return str(problem)
     kind = type(problem).__name__
     told = (sa.exc.OperationalError, sa.exc.InternalError, sa.exc.InterfaceError)
     if not isinstance(problem, told) and type(problem) is not sa.exc.DatabaseError:

@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from helpdesk.store import damage
+
 _Convert = Callable[[Any], Any]
 
 
@@ -154,6 +156,7 @@ def _row(columns: Sequence[Any], dialect: sa.Dialect) -> Callable[[Sequence[Any]
 def _raise(connection: sa.Connection, sql: str, error: Exception, cursor: Any) -> None:
     """The driver's error as SQLAlchemy's, so that callers need to know one family; a lost connection is given up."""
     dialect = connection.dialect
+    damage.note(connection.engine, error)
     lost = dialect.is_disconnect(error, connection.connection, cursor)  # type: ignore[arg-type]
     if lost:
         connection.invalidate(error)

@@ -20,8 +20,8 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from helpdesk.domain.errors import TemporaryFailure
-from helpdesk.store import wakes
-from helpdesk.store.engine import words_of
+from helpdesk.store import damage, wakes
+from helpdesk.store.engine import is_fault_of_database, words_of
 from helpdesk.store.prepared import Prepared
 
 log = logging.getLogger(__name__)
@@ -181,6 +181,8 @@ class Writer:
         done: list[tuple[_Job[Any], Any]] = []
         job: _Job[Any] | None = None
         try:
+            if words := damage.noted(self._engine):
+                raise TemporaryFailure(f"it is damaged ({words})")
             connection = self._connected()
             with connection.begin():
                 wakes.take(connection)  # what an undone transaction noted
@@ -235,7 +237,7 @@ def _try(job: _Job[Any], connection: sa.Connection) -> Any:
     try:
         result = job.work(connection)
     except Exception as problem:
-        if isinstance(problem, sa.exc.OperationalError) or type(problem) is sa.exc.DatabaseError:
+        if is_fault_of_database(problem):
             raise
         _ROLLBACK.run(connection)
         job.future.set_exception(problem)

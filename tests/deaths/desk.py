@@ -25,7 +25,7 @@ _MAIN = """
 operator = "postmaster@desk.example"
 keys_file = "helpdesk.keys"
 [database]
-url = "sqlite:///{database}"
+url = "{database}"
 [[listener]]
 port = {port}
 [[relay]]
@@ -88,11 +88,15 @@ class Imap:
     password: str
 
 
-def write(folder: Path, *, port: int, relay_port: int, database: Path, imap: Imap | None = None) -> None:
-    """Write the configuration, make the database and import customers with valid contracts."""
+def write(folder: Path, *, port: int, relay_port: int, database: Path | str, imap: Imap | None = None) -> None:
+    """Write the configuration, make the database and import customers with valid contracts.
+
+    ``database`` is a SQLite file or the address of another database.
+    """
     for name in ("desks", "calendars", "customers"):
         (folder / name).mkdir(parents=True)
-    main = _MAIN.format(port=port, relay_port=relay_port, border=BORDER, database=database)
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    main = _MAIN.format(port=port, relay_port=relay_port, border=BORDER, database=url)
     if imap:
         main += _MAILBOX.format(port=imap.port, user=imap.user, desk=DESK)
         secret = folder / "mailbox.password"

@@ -29,9 +29,20 @@ if TYPE_CHECKING:
 
 #: Mutants that make SQLite sync less than promised.
 SYNCHRONOUS = {"no-fsync": "OFF", "fsync-at-checkpoints-only": "NORMAL"}
-MUTANTS = (*SYNCHRONOUS, "early-250", "forgetful", "250-whatever-happens", "no-fence", "uncounted")
+MUTANTS = (
+    *SYNCHRONOUS,
+    "early-250",
+    "forgetful",
+    "250-whatever-happens",
+    "no-fence",
+    "uncounted",
+    "all-at-once",
+    "careless",
+)
 #: Pages of 16 KB after which the write-ahead log is moved over; the product waits for ten times as many.
 CHECKPOINT_PAGES = 100
+#: So much memory a process gets that reads poison, in bytes.
+READER_BYTES = 512 * 1024 * 1024
 #: The early 250 comes so many seconds before the mail is written down.
 EARLY_SECONDS = 0.05
 
@@ -42,8 +53,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--board", type=Path)
     parser.add_argument("--mutant", choices=MUTANTS)
     parser.add_argument("--threads", type=Path, help="list the threads here once all run")
-    parser.add_argument("--lease", type=float, help="claims on mails last so many seconds")
+    parser.add_argument("--lease", type=float, help="claims last so many seconds")
+    parser.add_argument("--silent", type=int, help="PostgreSQL bears silence within a transaction for so many seconds")
     parser.add_argument("--busy", type=float, help="the database's lock is waited for so many seconds")
+    parser.add_argument("--look", type=float, help="the database is asked how it is every so many seconds")
     parser.add_argument("--poison", action="store_true", help="some mails kill their reading process")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
@@ -62,8 +75,12 @@ def main(arguments: list[str]) -> int:
         BROKEN[chosen.mutant]()
     if chosen.lease is not None:
         shorten_leases(chosen.lease)
+    if chosen.silent is not None:
+        bear_silence(chosen.silent)
     if chosen.busy is not None:
         wait_less(chosen.busy)
+    if chosen.look is not None:
+        look_often(chosen.look)
     if chosen.poison:
         take_poison()
     app = build(chosen.folder)
@@ -219,8 +236,12 @@ def acknowledge_whatever_happens() -> None:
 
 
 def finish_without_fence() -> None:
-    """The mutant that finishes a mail whoever owns it by now."""
-    from helpdesk.store import spool
+    """The mutant that finishes a mail, and writes down the fate of an outgoing one, whoever owns it by now."""
+    import sqlalchemy as sa
+
+    from helpdesk.store import outbox, spool
+    from helpdesk.store.prepared import Prepared
+    from helpdesk.store.tables import outbox as outgoing
     from helpdesk.store.tables import spool as rows
 
     def finish(connection: Any, taken: Any, outcome: str, why: str, ticket_id: int | None, now: Any) -> None:
@@ -231,6 +252,8 @@ def finish_without_fence() -> None:
         )
 
     spool.finish = finish
+    end = sa.update(outgoing).where(outgoing.c.id == sa.bindparam("row_id")).values(lease_until=sa.null())
+    outbox._END = Prepared(end, ("state", "last_error", "ended_at"))
 
 
 def count_no_attempt() -> None:
@@ -249,20 +272,49 @@ def count_no_attempt() -> None:
     spool.claim = uncounted
 
 
+def lock_nothing() -> None:
+    """The mutant that waits for no other daemon, neither at the start nor before it changes a ticket."""
+    import sqlalchemy as sa
+
+    from helpdesk.store import migrate, tickets
+    from helpdesk.store.prepared import Prepared
+
+    migrate.one_at_a_time = lambda connection: None
+    tickets._LOCK = Prepared(sa.select(sa.literal_column("1").label("nothing")))
+
+
+def notice_no_damage() -> None:
+    """The mutant that goes on with a damaged database as long as SQLite lets it."""
+    from helpdesk.store import damage
+
+    damage.is_damage = lambda problem: False
+    damage.LogCheck.compare = lambda self: None  # type: ignore[method-assign]
+
+
 BROKEN = {
     "forgetful": forget,
     "250-whatever-happens": acknowledge_whatever_happens,
     "no-fence": finish_without_fence,
     "uncounted": count_no_attempt,
+    "all-at-once": lock_nothing,
+    "careless": notice_no_damage,
 }
 
 
 def shorten_leases(seconds: float) -> None:
     """Let claims end sooner than in real life, so that a test need not wait a minute."""
-    from helpdesk.jobs import handle
-    from helpdesk.store import spool
+    from helpdesk.jobs import deliver, handle
+    from helpdesk.store import outbox, spool
 
     spool.LEASE_SECONDS = handle.LEASE_SECONDS = seconds
+    outbox.LEASE_SECONDS = deliver.LEASE_SECONDS = seconds
+
+
+def bear_silence(seconds: int) -> None:
+    """Let PostgreSQL end the session of a paused daemon sooner, or later, than in real life."""
+    from helpdesk.store import engine
+
+    engine.SILENT_SECONDS = seconds
 
 
 def wait_less(seconds: float) -> None:
@@ -272,17 +324,29 @@ def wait_less(seconds: float) -> None:
     engine.BUSY_SECONDS = seconds  # type: ignore[assignment]
 
 
+def look_often(seconds: float) -> None:
+    """Ask the database how it is more often than in real life."""
+    from helpdesk.jobs import parts
+
+    parts.DATABASE_SECONDS = seconds
+
+
 def take_poison() -> None:
     """Let the reading process obey the mails of ``poison.py``."""
     import helpdesk.app
     from tests.deaths.poison import read
 
-    helpdesk.app.Reader = functools.partial(helpdesk.app.Reader, read=read)  # type: ignore[misc,assignment]
+    # Less memory than in real life, so that a mail that takes all of it does so within its second.
+    reader = functools.partial(helpdesk.app.Reader, read=read, memory_bytes=READER_BYTES)
+    helpdesk.app.Reader = reader  # type: ignore[misc,assignment]
 
 
 def checkpoint_often(app: App) -> None:
     """Let few mails fill the write-ahead log, so that deaths and power cuts meet checkpoints too."""
     import sqlalchemy as sa
+
+    if app.engine.dialect.name != "sqlite":
+        return
 
     @sa.event.listens_for(app.engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
