@@ -210,15 +210,25 @@ class Listener:
     async def durable(self, raw: RawMail, identity: str) -> tuple[str, Exception | None]:
         """Give a mail to ``keep`` and wait until it is durable, or for what kept it from being: its numbers, the fault.
 
-        A caller who is cancelled meanwhile, because the client hung up, stops waiting and nothing else.
+        A caller who is cancelled meanwhile, because the client hung up, stops waiting and nothing else: the mail still
+        lies in memory, and counts there until it is kept.
         """
         waiter = self._loop.create_future()
+        try:
+            keeping = self.keep(raw)
+        except Exception as problem:  # noqa: BLE001  the same answer as for one that comes later
+            return "", problem
+        self.octets_held += (size := len(raw.data))
+
+        def settle(numbers: str, fault: Exception | None) -> None:
+            self.octets_held -= size
+            _settle(waiter, numbers, fault, identity)
 
         def done(kept: Future[Any]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                self._loop.call_soon_threadsafe(_settle, waiter, _numbers_of(kept), _fault_of(kept), identity)
+                self._loop.call_soon_threadsafe(settle, _numbers_of(kept), _fault_of(kept))
 
-        self.keep(raw).add_done_callback(done)
+        keeping.add_done_callback(done)
         numbers, fault = await waiter
         return numbers, fault
 

@@ -45,6 +45,7 @@ _HEADER_SCAN = 1_048_576  # octets in which hops are counted
 _COMMAND_LINE = 1024  # RFC 5321 section 4.5.3.1.4, with room for the extensions offered
 _AUTH_LINE = 12_288  # RFC 4954 section 4
 _HANDSHAKE_SECONDS = 60.0
+_LISTS_AT_ONCE = 10  # a mail may name so many times the recipients that we take at once
 _LINGER_SECONDS = 10.0  # for the last reply to be read
 
 _PATH = re.compile(r'<((?:"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"|[^<>"\x00-\x20\x7f])*)>(.*)', re.DOTALL)
@@ -103,6 +104,7 @@ class Session(aiosmtpd_smtp.SMTP):
     def _set_post_data_state(self) -> None:
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._left_out = 0
         self._utf8 = False
 
     def end_if_idle(self) -> None:
@@ -152,7 +154,8 @@ class Session(aiosmtpd_smtp.SMTP):
     def _seconds_left(self) -> float:
         options = self._options
         if self._data_since is None:
-            return self._waiting_since + options.timeout - self.loop.time()
+            # While the mail is being kept, the client waits for us.
+            return options.timeout if self._busy else self._waiting_since + options.timeout - self.loop.time()
         allowed = options.timeout + self._octets / options.minimum_rate
         return self._data_since + min(allowed, options.data_timeout) - self.loop.time()
 
@@ -224,12 +227,15 @@ class Session(aiosmtpd_smtp.SMTP):
             else:  # what is left of the mail must not be taken for commands
                 self.leave("421" + reply[3:])
 
-    async def reply(self, status: str, times: int = 1) -> None:
-        """Reply (lines parted by CRLF); it is sent before we wait for the client. Hang up after too many errors."""
+    async def reply(self, status: str, times: int = 1, *, error: bool = True) -> None:
+        """Reply (lines parted by CRLF); it is sent before we wait for the client. Hang up after too many errors.
+
+        With ``error`` False a 4xx or 5xx does not count as one of the client's.
+        """
         if self._ending:
             return
         self._replies += [status.encode() + b"\r\n"] * times
-        self._errors += status[0] in "45"
+        self._errors += error and status[0] in "45"
         if self._errors >= self._options.errors:
             self.leave("421 4.7.0 too many errors, goodbye")
 
@@ -285,6 +291,9 @@ class Session(aiosmtpd_smtp.SMTP):
         plain, context = self.transport, self._listener.tls
         assert isinstance(plain, asyncio.Transport)
         assert context is not None
+        # Commands slipped in behind STARTTLS were sent in the clear, by whoever stands between (CVE-2024-34083). Not after
+        # the handshake: its last octets may bring the client's first command with them.
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
         self._shaking_hands = True
         try:
             secured = await self.loop.start_tls(
@@ -301,8 +310,6 @@ class Session(aiosmtpd_smtp.SMTP):
             return
         self.transport = self._writer._transport = self._reader._transport = secured  # type: ignore[attr-defined]
         self._over_ssl = self._encrypted = True
-        # Commands slipped in behind STARTTLS were sent in the clear, by whoever stands between (CVE-2024-34083).
-        self._reader._buffer.clear()  # type: ignore[attr-defined]
         self._set_post_data_state()
         self._helo, self._extended, self._user = "", False, ""
         self._reset_timeout()
@@ -445,7 +452,10 @@ class Session(aiosmtpd_smtp.SMTP):
         if parameters:
             await self.reply("555 5.5.4 that parameter is not known here")
         elif len(self._recipients) >= self._options.max_recipients:
-            await self.reply(f"452 4.5.3 {self._options.max_recipients} recipients at a time")
+            # No error: the client sends to the first ones and comes again with the others (RFC 5321 4.5.3.1.10).
+            self._left_out += 1
+            several = self._left_out <= _LISTS_AT_ONCE * self._options.max_recipients
+            await self.reply(f"452 4.5.3 {self._options.max_recipients} recipients at a time", error=not several)
         elif not _PLAIN_ADDRESS.fullmatch(address) or not self._listener.accepts(address):
             await self.reply("550 5.1.1 no such address here")
         else:
@@ -468,6 +478,7 @@ class Session(aiosmtpd_smtp.SMTP):
             await self._take_mail()
         finally:
             self._busy = False
+            self._reset_timeout()
             self._set_post_data_state()
 
     async def _take_mail(self) -> None:
@@ -483,7 +494,15 @@ class Session(aiosmtpd_smtp.SMTP):
             if problem := self._objection(data):
                 await self._answer(problem)
                 return
-            await self._keep(RawMail(Door(self._options.kind), self._envelope(), received_at, data), identity)
+            raw = RawMail(Door(self._options.kind), self._envelope(), received_at, data)
+            self._hold(0)  # from here on the listener counts it, also if the client hangs up
+            await self._keep(raw, identity)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise
+        except Exception as error:
+            if self._data_since is not None:
+                raise
+            await self._answer(self._surprise(error))
         finally:
             self._hold(0)
 

@@ -11,6 +11,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -262,3 +263,20 @@ def test_postfix_delivers_to_two_recipients(shelf: Shelf, folder: Path, kind: st
     assert set(raw.envelope.recipients) == {FIRST, SECOND}, log
     assert (raw.envelope.sender, raw.door, raw.envelope.peer) == ("bob@b.example", Door.LMTP, "127.0.0.1")
     assert b"It burns." in raw.data
+
+
+def test_a_keep_that_refuses_at_once_is_answered_to_each_too() -> None:
+    def keep(raw: RawMail) -> Future[None]:
+        raise TemporaryFailure("no desk has any of these addresses")
+
+    door = Listener(replace(OPTIONS, kind="lmtp"), keep, is_ours, lambda: NOW)
+    door.start()
+    try:
+        with Wire(door) as wire:
+            wire.greet("LHLO").say(envelope(FIRST, SECOND))
+            assert [wire.reply()[:3] for _ in range(4)] == ["250", "250", "250", "354"]
+            wire.say(MAIL + b".\r\n")
+            assert [wire.reply()[:3] for _ in range(2)] == ["451", "451"]
+            assert wire.ask("NOOP").startswith("250 ")
+    finally:
+        door.stop(grace=0.5)

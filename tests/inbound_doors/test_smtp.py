@@ -256,6 +256,60 @@ def test_the_recipient_after_the_last_one_is_asked_to_wait(shelf: Shelf) -> None
     assert len(shelf.mails[0].envelope.recipients) == 3
 
 
+def test_a_mail_to_more_recipients_than_we_take_at_once_goes_to_the_first(shelf: Shelf) -> None:
+    """A relay that pipelines 150 recipients sends to those that were taken, and comes again with the others."""
+    recipients = [f"RCPT TO:<support+{number}@acme.example>" for number in range(150)]
+    with listening(shelf.keep) as door, Wire(door) as wire:
+        wire.greet().say("\r\n".join(["MAIL FROM:<bob@b.example>", *recipients, "DATA", ""]).encode())
+        codes = [wire.reply()[:3] for _ in range(152)]
+        wire.say(MAIL + b".\r\n")
+        assert wire.reply().startswith("250 ")
+    assert codes == ["250"] * 101 + ["452"] * 50 + ["354"]
+    assert len(shelf.mails[0].envelope.recipients) == 100
+
+
+def test_a_list_of_recipients_without_end_is_ended() -> None:
+    with listening(Shelf().keep, replace(OPTIONS, max_recipients=1, errors=5)) as door, Wire(door) as wire:
+        wire.greet().ask("MAIL FROM:<bob@b.example>")
+        replies = [wire.ask(f"RCPT TO:<{OURS}>")[:3] for _ in range(16)]
+        assert replies == ["250"] + ["452"] * 15
+        assert wire.reply().startswith("421 4.7.0 too many errors")
+
+
+def test_mails_whose_client_hung_up_count_in_memory_until_they_are_kept() -> None:
+    going_on = threading.Event()
+
+    def keep(raw: RawMail) -> None:
+        going_on.wait(20)
+
+    body = MAIL + b"x" * 60 * 1024 + b"\r\n"
+    with listening(keep, replace(OPTIONS, memory=100 * 1024)) as door:
+        with Wire(door) as wire:
+            wire.begin_data().say(body + b".\r\n")
+            wait_for(lambda: door.octets_held >= len(body))
+        wait_for(lambda: not door._sessions)
+        with Wire(door) as wire:
+            wire.begin_data().say(body + b".\r\n")
+            assert wire.reply().startswith("452 4.3.1")
+            going_on.set()
+            wait_for(lambda: door.octets_held == 0)
+            wire.say(ENVELOPE + b"DATA\r\n")
+            assert [wire.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+            wire.say(body + b".\r\n")
+            assert wire.reply().startswith("250 ")
+
+
+def test_whoever_waits_for_us_is_not_told_that_he_is_slow() -> None:
+    def keep(raw: RawMail) -> None:
+        time.sleep(1.5)
+
+    with listening(keep, replace(OPTIONS, timeout=0.5)) as door, Wire(door) as wire:
+        wire.begin_data().say(MAIL + b".\r\n")
+        assert wire.reply().startswith("250 ")
+        assert wire.ask("NOOP").startswith("250 ")
+        assert wire.reply().startswith("421 4.4.2")
+
+
 def test_a_mail_that_goes_round_in_circles_is_refused(door: Listener, shelf: Shelf) -> None:
     hop = b"Received: from a by b; Mon, 2 Mar 2026 09:00:00 +0000\r\n"
     assert send(door, hop * 50 + MAIL)[0] == 250

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import smtplib
@@ -292,3 +293,26 @@ def test_check_names_the_setting_of_a_faulty_certificate(
 def test_tls_without_a_certificate_is_refused() -> None:
     with pytest.raises(ValueError, match="needs a certificate"):
         replace(OPTIONS, tls="implicit")
+
+
+def test_a_command_that_comes_with_the_end_of_the_handshake_is_heard(shelf: Shelf, certificate: Certificate) -> None:
+    """With TLS 1.3 a client may send its Finished and its first command in one segment (RFC 8446 section 2)."""
+    with listening(shelf.keep, with_tls(certificate)) as door, Wire(door) as wire:
+        assert wire.greet().ask("STARTTLS").startswith("220 ")
+        arrived, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secured = certificate.client().wrap_bio(arrived, leaving, server_hostname="localhost")
+        while True:
+            try:
+                secured.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                wire.say(leaving.read())
+                arrived.write(wire.socket.recv(65536))
+        secured.write(b"EHLO again.example\r\n")
+        wire.say(leaving.read())
+        heard = b""
+        while b"250 " not in heard:
+            arrived.write(wire.socket.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                heard += secured.read(65536)
+    assert heard.startswith(b"250-mx.acme.example\r\n")
