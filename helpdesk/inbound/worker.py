@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 
+from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, RawMail
 from helpdesk.domain.reading import Reading
 from helpdesk.inbound.read import Read
@@ -55,7 +56,10 @@ class Reader:
         self._mails = 0
 
     def read_all(self, jobs: Sequence[Job]) -> list[Reading | Unreadable]:
-        """Read each mail with the parents' texts beside it; the answers are in the order of the jobs."""
+        """Read each mail with the parents' texts beside it; the answers are in the order of the jobs.
+
+        Raises TemporaryFailure where no process can be started: that is no fault of any mail.
+        """
         return [answer for handful in _in_handfuls(jobs) for answer in self._read(handful)]
 
     def close(self) -> None:
@@ -83,7 +87,11 @@ class Reader:
 
     def _ask(self, request: Request) -> list[Reading | Unreadable]:
         """Raises TimeoutError where the answer does not come in time, EOFError or OSError where the process is gone."""
-        connection = self._connected()
+        try:
+            connection = self._connected()
+        except (EOFError, OSError, pickle.UnpicklingError) as problem:
+            self.close()
+            raise TemporaryFailure(f"the process that reads mails does not start ({_words_of(problem)})") from None
         connection.send_bytes(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
         if not connection.poll(self.timeout_seconds):
             raise TimeoutError
@@ -99,6 +107,7 @@ class Reader:
         # A process that takes nothing in must not hold us up either.
         patience = struct.pack("ll", int(START_SECONDS), 0)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+        self._connection, self._mails = Connection(ours.detach()), 0
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -110,11 +119,12 @@ class Reader:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                # What the interpreter says as it fails would lie in the log as lines of no shape, once a second.
+                stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
-        self._connection, self._mails = Connection(ours.detach()), 0
         if not self._connection.poll(START_SECONDS) or self._connection.recv() != READY:
-            raise EOFError("the reading process does not start")
+            raise EOFError("it says nothing")
         return self._connection
 
     def _believed(self, raw: RawMail) -> tuple[str, ...]:
@@ -125,6 +135,10 @@ class Reader:
         if raw.door in (Door.SMTP, Door.LMTP) and raw.envelope.peer not in self.peers:
             return ()
         return self.borders
+
+
+def _words_of(problem: Exception) -> str:
+    return (problem.strerror if isinstance(problem, OSError) else "") or str(problem) or type(problem).__name__
 
 
 def _in_handfuls(jobs: Sequence[Job]) -> Iterator[list[Job]]:

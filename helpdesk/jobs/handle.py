@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.reading import Reading
-from helpdesk.inbound.worker import MAILS_AT_ONCE, Reader, Unreadable
+from helpdesk.inbound.worker import MAILS_AT_ONCE, Job, Reader, Unreadable
 from helpdesk.jobs.loop import Loop
 from helpdesk.pipeline import handle
 from helpdesk.pipeline.apply import Outcome
@@ -92,13 +92,21 @@ class Lane:
         if batch:
             with for_reading(self._engine).begin() as connection:
                 jobs = [(taken.mail, handle.parents_of(connection, taken)) for taken in batch]
-            readings = self._verified(batch, self._reader.read_all(jobs))
+            readings = self._verified(batch, self._read(batch, jobs))
         self._settle()
         self._handle(batch, readings)
         if len(batch) == self._batch or self.loop.woken:
             return True
         self._settle()
         return False
+
+    def _read(self, batch: Sequence[Spooled], jobs: Sequence[Job]) -> Sequence[Reading | Unreadable]:
+        """The readings; where no process can be started, every mail goes back as if nobody had tried to read it."""
+        try:
+            return self._reader.read_all(jobs)
+        except TemporaryFailure:
+            self._writer.run(lambda connection: spool.hand_back(connection, batch))
+            raise
 
     def _verified(
         self, batch: Sequence[Spooled], found: Sequence[Reading | Unreadable]

@@ -158,6 +158,16 @@ def finish(
         raise LeaseLost(f"mail {taken.id}")
 
 
+def hand_back(connection: sa.Connection, batch: Sequence[Spooled]) -> None:
+    """Undo a claim that came to nothing for a reason of our own: the attempts do not count."""
+    for taken in batch:
+        connection.execute(
+            sa.update(spool)
+            .where(spool.c.id == taken.id, spool.c.done_at.is_(None), spool.c.lease_no == taken.lease_no)
+            .values(lease_until=None, attempts=spool.c.attempts - 1)
+        )
+
+
 def give_back(connection: sa.Connection, taken: Spooled, wait_seconds: float) -> None:
     """Let a mail that could not be handled now be claimed again after a while, in seconds."""
     connection.execute(

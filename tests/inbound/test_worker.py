@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -11,6 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, Envelope, RawMail
 from helpdesk.domain.reading import Reading
 from helpdesk.inbound.read import read
@@ -89,4 +92,17 @@ def test_the_process_can_be_closed_and_used_again() -> None:
     reader.close()
 
     with closing(reader):
+        assert isinstance(reader.read_all([(mail("x"), {})])[0], Reading)
+
+
+def test_a_process_that_does_not_start_is_no_fault_of_the_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """During an upgrade, or without memory, no mail may be blamed for it."""
+    with closing(Reader()) as reader, monkeypatch.context() as changed:
+        changed.setattr(sys, "executable", "/nonexistent/python")
+        with pytest.raises(TemporaryFailure, match="does not start"):
+            reader.read_all([(mail("x"), {})])
+        changed.setattr(sys, "executable", shutil.which("false"))
+        with pytest.raises(TemporaryFailure, match="does not start"):
+            reader.read_all([(mail("x"), {})])
+        changed.undo()
         assert isinstance(reader.read_all([(mail("x"), {})])[0], Reading)
