@@ -95,6 +95,9 @@ _COMMANDS = Variable(
     ({"word": "#note", "meaning": "keep it inside"}, {"word": "#close", "meaning": "close the ticket"}),
 )
 _NOTE_ADDRESS = Variable("note_address", "str", "address for an internal note", "support+nabc@acme.example")
+_ANSWER_ADDRESS = Variable(
+    "answer_address", "str", "address for an answer to the customer", "support+rabc@acme.example"
+)
 _AGENT = Variable("agent", "str", "name of the agent", "Ann Berger")
 _REASON = Variable("reason", "str", "why, in one sentence", "550 5.1.1 no such user")
 _ADDRESS = Variable("address", "str", "the mail address in question", "bob@acme.example")
@@ -144,7 +147,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
     ("agent", "held_ticket"): (_WHO, _ORGANISATION, _FOUND, _PROOF, _WORDS, _ATTACHMENTS, _NOTE_ADDRESS),
     ("agent", "done"): (_LINES,),
     ("agent", "returned"): (_REASON, _LINES, _WORDS),
-    ("agent", "note_added"): (_WHO, _WORDS),
+    ("agent", "note_added"): (_WHO, _WORDS, _NOTE_ADDRESS, _ANSWER_ADDRESS),
     ("agent", "unproven"): (_REASON,),
     ("agent", "refused_command"): (_LINES, _COMMANDS),
     ("agent", "reminder"): (
@@ -184,6 +187,8 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         _DUE_AT,
         Variable("waiting_since", "datetime", "when the customer wrote", _DUE),
         Variable("late", "bool", "whether the mail is late because the desk was not running", True),
+        _NOTE_ADDRESS,
+        _ANSWER_ADDRESS,
     ),
     ("manager", "lapsed"): (
         _WHO,

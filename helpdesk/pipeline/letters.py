@@ -343,7 +343,9 @@ def _compose(
         date=occasion.now,
         in_reply_to=thread[-1] if thread else "",
         references=tuple(thread),
-        reply_to=token.reply_address(world.keys, desk.written, "r", ticket.id, reader.person_id)
+        reply_to=token.reply_address(
+            world.keys, desk.written, "n" if _is_inside(audience, blocks) else "r", ticket.id, reader.person_id
+        )
         if routed and ticket
         else "",
         auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
@@ -353,6 +355,11 @@ def _compose(
         smtputf8=not reader.address.isascii(),
     )
     return compose(draft), rendered.text
+
+
+def _is_inside(audience: Audience, blocks: Sequence[Say]) -> bool:
+    """Whether the mail is talk among us, whose readers answer each other: a reply to it is a note."""
+    return audience in (Audience.LEAD, Audience.MANAGER) or any(one.block == "note_added" for one in blocks)
 
 
 def _usable(world: World, folder: str, said: Say, values: Mapping[str, object], language: str) -> dict[str, object]:
@@ -436,6 +443,9 @@ def _values(
         "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
+        if ticket and reader.person_id
+        else "",
+        "answer_address": token.reply_address(world.keys, desk.written, "r", ticket.id, reader.person_id)
         if ticket and reader.person_id
         else "",
         "address": facts.agent.address if facts.agent else (writer.address if writer else ""),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.history import Happened, first_response
+from helpdesk.store.tables import contract
 
 
 def notice(office, outcome):
@@ -90,3 +92,60 @@ def test_an_answer_that_closes_counts_as_the_answer(office):
     )
 
     assert [moment.what for moment in moments] == ["start", "stop"]
+
+
+def noted(office):
+    """The mail that tells the assigned agent of a colleague's note."""
+    opened = notice(office, office.customer())
+    office.agent("#note He never pays.", opened.mail["Reply-To"], sender="leo@acme.example", answers=opened.message_id)
+    return next(one for one in office.sent() if one.block == "note_added")
+
+
+def test_a_reply_to_a_colleagues_note_is_a_note(office):
+    note = noted(office)
+
+    heard = office.agent("Agreed, he is a cheat.", note.mail["Reply-To"], answers=note.message_id)
+
+    assert answers(office) == []
+    assert "a note" in heard.why
+
+
+def test_a_colleagues_note_in_a_quote_that_nobody_recognised_comes_back(office):
+    note = noted(office)
+    opened = next(one for one in office.sent() if one.block == "new_ticket")
+
+    office.agent("Done.\n\n" + " ".join(note.text.split()), opened.mail["Reply-To"])
+
+    assert answers(office) == []
+    assert office.sent()[-1].block == "returned"
+
+
+def test_a_colleagues_note_names_the_address_of_an_answer(office):
+    note = noted(office)
+    address = next(word for word in note.text.replace("<mailto:", " ").replace(">", " ").split() if "+r" in word)
+
+    office.agent("Turn it off.", address)
+
+    assert [one.to for one in answers(office)] == ["bob@globex.example"]
+
+
+def test_a_leads_reply_to_a_broken_promise_stays_inside(office):
+    office.customer()
+    office.due(hours=10)
+    breach = next(one for one in office.sent() if one.block == "breach")
+
+    office.agent("Globex will leave us.", breach.mail["Reply-To"], sender="leo@acme.example", answers=breach.message_id)
+
+    assert answers(office) == []
+
+
+def test_a_reply_of_an_account_manager_who_is_an_agent_stays_inside(office):
+    with office.engine.begin() as connection:
+        connection.execute(sa.update(contract).where(contract.c.number == "C-66").values(manager="leo@acme.example"))
+    office.customer(sender="ira@initech.example")
+    lapsed = next(one for one in office.sent() if one.block == "lapsed")
+
+    office.agent("They owe us money.", lapsed.mail["Reply-To"], sender="leo@acme.example", answers=lapsed.message_id)
+
+    assert lapsed.to == "leo@acme.example"
+    assert [one for one in office.sent() if one.to == "ira@initech.example" and "money" in one.all] == []
