@@ -8,7 +8,8 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -65,7 +66,7 @@ from helpdesk.settings import (
 )
 from helpdesk.settings import Listener as ListenerSection
 from helpdesk.settings import Relay as RelaySection
-from helpdesk.store import migrate, outbox, people, spool, wakes
+from helpdesk.store import engine, migrate, outbox, people, spool, wakes
 from helpdesk.store.accounts import read_accounts
 from helpdesk.store.engine import claim_file, connect, reading
 from helpdesk.store.people import AgentRow
@@ -245,6 +246,15 @@ def _desk(settings: Settings, key: str, section: DeskSection, ids: Any) -> Runni
     )
 
 
+def _together(steps: Sequence[Callable[[], None]]) -> None:
+    """Do what takes a while for each at the same time for all: no door may stay open because another one takes long."""
+    threads = [threading.Thread(target=step, daemon=True) for step in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 class Daemon:
     """All threads of ``helpdesk serve``."""
 
@@ -252,6 +262,7 @@ class Daemon:
         self.app, self._looked = app, looked
         self._lock: IO[str] | None = claim_file(app.settings.database_url())
         if self._lock is not None:
+            engine.write_log_anew(app.engine)
             with app.engine.begin() as connection:
                 spool.drop_leases(connection)
                 outbox.drop_leases(connection)
@@ -301,15 +312,11 @@ class Daemon:
     def stop(self) -> None:
         """Close the doors, finish what is in hand, end; what is left is in the database."""
         self._end_watching()
-        for watcher in self._watchers:
-            watcher.stop()
-        for listener in self.listeners:
-            listener.stop()
+        _together([*(one.stop for one in self._watchers), *(one.stop for one in self.listeners)])
         if self._ticker.running:
             self._ticker.shutdown(wait=False)
-        for job in self._jobs():
-            job.loop.stop()
-            job.close()
+        _together([job.loop.stop for job in self._jobs()])
+        _together([job.close for job in self._jobs()])
         if self._verifier is not None:
             self._verifier.close()
         self.writer.stop()

@@ -102,6 +102,12 @@ class Dialogue:
         with contextlib.suppress(OSError):
             self._socket.close()
 
+    def cut(self) -> None:
+        """End it from another thread: whoever waits for the server gets Broken at once."""
+        with contextlib.suppress(OSError):
+            # Past TLS, whose own farewell would touch what the other thread is using.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
     def _line(self, until: float) -> bytes:
         while (end := self._heard.find(b"\n")) < 0:
             if len(self._heard) > LONGEST_REPLY:

@@ -108,6 +108,8 @@ class Relay:
         self._options = options
         self._lock = threading.Lock()
         self._session: _Session | None = None
+        self._talk: Dialogue | None = None
+        self._cut_off = False
         self._secret = ""
         self._context = options.ssl_context
         self._hostname = options.hostname or ""
@@ -117,12 +119,15 @@ class Relay:
         envelope_from = wire_address(envelope_from, smtputf8=True) if envelope_from else ""
         recipient = wire_address(recipient, smtputf8=True)
         with self._lock:
+            self._cut_off = False
             end = monotonic() + self._options.longest
             session = self._kept()
             if session is not None:
                 # A relay may end a kept connection at any moment: then once more on a new one.
                 with contextlib.suppress(_SessionOver):
                     return self._transaction(session, end, envelope_from, recipient, data)
+            if self._cut_off:
+                raise TemporaryFailure("was cut off, because the daemon is stopping")
             try:
                 return self._transaction(self._connect(end), end, envelope_from, recipient, data)
             except _SessionOver as over:
@@ -130,9 +135,18 @@ class Relay:
                 raise kind(str(over)) from over.__cause__
 
     def close(self) -> None:
-        """Say goodbye if a connection is open; the next send opens another."""
-        with self._lock:
-            self._leave()
+        """Say goodbye if a connection is open; the next send opens another.
+
+        Whoever closes has waited long enough: a mail that is still being handed over is cut off, and goes again later.
+        """
+        if self._lock.acquire(timeout=GOODBYE_SECONDS):
+            try:
+                self._leave()
+            finally:
+                self._lock.release()
+        elif (talk := self._talk) is not None:
+            self._cut_off = True
+            talk.cut()
 
     # The connection
 
@@ -154,7 +168,7 @@ class Relay:
             plain = socket.create_connection(address, min(options.timeout, CONNECT_SECONDS))
             # A mail is written in two pieces; the second must not wait for the acknowledgement of the first.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            talk = Dialogue(plain, options.timeout)
+            self._talk = talk = Dialogue(plain, options.timeout)
             talk.limit(end - monotonic())
             session = self._greet(talk)
         except ssl.SSLError as error:

@@ -425,6 +425,55 @@ def test_close_is_final_only_until_the_next_mail(sink):
     assert sink.connections == 2
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
+def test_a_relay_that_keeps_silent_after_the_dot_holds_nobody_who_closes(kept: bool):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dots = threading.Semaphore(0)
+        threading.Thread(target=_silent_after_the_dot, args=(server, kept, dots), daemon=True).start()
+        given = RelayOptions(host="127.0.0.1", port=server.getsockname()[1], tls="none", timeout=60)
+        relay, problems = Relay(given), []
+
+        def send() -> None:
+            try:
+                relay.send(FROM, BOB, MAIL)
+            except TemporaryFailure as problem:
+                problems.append(problem)
+
+        if kept:
+            send()
+            dots.acquire(timeout=20)
+        sending = threading.Thread(target=send)
+        sending.start()
+        assert dots.acquire(timeout=20)
+
+        relay.close()
+
+        sending.join(20)
+        assert not sending.is_alive()
+        assert len(problems) == 1
+        assert not dots.acquire(blocking=False)  # nor was the mail handed over a second time
+
+
+def _silent_after_the_dot(server: socket.socket, takes_the_first: bool, dots: threading.Semaphore) -> None:
+    """A relay that confirms no mail, or only its first."""
+    with suppress(OSError):
+        while True:
+            client, _ = server.accept()
+            with client, client.makefile("rb") as lines:
+                client.sendall(b"220 relay.example\r\n")
+                data = False
+                for line in lines:
+                    if data and line == b".\r\n":
+                        data = False
+                        if takes_the_first:
+                            client.sendall(b"250 taken\r\n")
+                            takes_the_first = False
+                        dots.release()
+                    elif not data:
+                        data = line.upper().startswith(b"DATA")
+                        client.sendall(b"354 go on\r\n" if data else b"250 fine\r\n")
+
+
 def test_threads_share_the_connection(sink):
     with relay_to(sink.port) as relay:
         threads = [threading.Thread(target=relay.send, args=(FROM, BOB, MAIL)) for _ in range(8)]

@@ -112,6 +112,17 @@ def test_what_is_given_back_waits_in_the_slow_lane(connection):
     assert [taken.mail.data for taken in claim(connection, retries=True)] == [b"now"]
 
 
+def test_what_is_handed_back_was_never_tried(connection):
+    keep(connection, raw_mail(b"1"), raw_mail(b"2"))
+    lost, held = claim(connection)
+    run_out(connection)
+    connection.execute(sa.update(spool.spool).where(spool.spool.c.id == lost.id).values(lease_no=lost.lease_no + 1))
+
+    spool.hand_back(connection, [lost, held])
+
+    assert [(taken.id, taken.attempts) for taken in claim(connection)] == [(held.id, 1)]
+
+
 def test_a_starting_daemon_frees_what_the_last_one_held(connection):
     keep(connection, raw_mail())
     claim(connection)
