@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, Any
@@ -25,6 +26,8 @@ DYING_SECONDS = 1.0
 #: PostgreSQL ends the session of a daemon that is silent within a transaction for so long, in seconds: a machine that is
 #: paused would keep its locks, and the other daemons waiting, until it comes back (F4).
 SILENT_SECONDS = 30
+#: A log that is written anew is written in pieces of so many octets.
+ANEW_OCTETS = 1 << 20
 #: Large pages, since most of what is written is whole mails: half the writes a mail. The write-ahead log is moved over after
 #: 16 MB. The page size of a file that is there already stays.
 PRAGMAS = (
@@ -92,6 +95,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "handle_error")
     def failed(context: sa.ExceptionContext) -> None:
         damage.note(engine, context.original_exception)
+        if _is_read_only(context.original_exception):
+            # SQLite opened the file without the right to write, and would go on so for as long as it is open.
+            context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -101,12 +107,48 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _is_read_only(problem: BaseException) -> bool:
+    return getattr(problem, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
 def is_fault_of_database(problem: BaseException) -> bool:
     """Whether the database failed, whatever it was asked for: no row, mail or ticket is to blame."""
     if not isinstance(problem, sa.exc.DBAPIError):
         return False
     own = isinstance(problem, sa.exc.OperationalError) or type(problem) is sa.exc.DatabaseError
     return own or problem.connection_invalidated or damage.is_damage(problem)
+
+
+def prove_writable(connection: sa.Connection) -> None:
+    """Make the commit of this transaction a write, and fail where none is possible, whatever else is in it.
+
+    A transaction that changed nothing succeeds on a disk that is full or read-only, too.
+    """
+    if connection.dialect.name == "sqlite":
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA user_version = {int(version)}")
+    else:
+        connection.exec_driver_sql("SELECT pg_current_xact_id()")
+
+
+def write_log_anew(engine: sa.Engine) -> None:
+    """Let nothing rest on what a failed sync of SQLite's log left behind; for the start of the one daemon on the file.
+
+    The kernel forgets what it could not write, but goes on showing it: a transaction that was undone because its sync
+    failed may look whole to whoever reads the log after a death, and what is committed behind it would be lost with it
+    when the power fails. So all that the log shows is written once more, and synced.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    journal = Path(f"{engine.url.database}-wal")
+    with engine.begin():  # nobody else writes meanwhile
+        if not journal.exists():
+            return
+        with journal.open("r+b") as opened:
+            place = 0
+            while octets := os.pread(opened.fileno(), ANEW_OCTETS, place):
+                place += os.pwrite(opened.fileno(), octets, place)
+            os.fsync(opened.fileno())
 
 
 def reading(engine: sa.Engine) -> sa.Engine:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.store import damage, wakes
-from helpdesk.store.engine import is_fault_of_database, words_of
+from helpdesk.store.engine import is_fault_of_database, prove_writable, words_of
 from helpdesk.store.prepared import Prepared
 
 log = logging.getLogger(__name__)
@@ -191,6 +191,8 @@ class Writer:
                         done.append((job, result))
                 job = None
                 left = wakes.take(connection)
+                if self._fault:
+                    prove_writable(connection)  # else an idle turn would end an alarm too soon
         except Exception as problem:  # noqa: BLE001 (the group failed as a whole: nobody's rows are there)
             self._hang_up()
             self._failed(len(done) + 1, problem)

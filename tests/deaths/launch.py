@@ -1,7 +1,7 @@
 """Start the real daemon as ``helpdesk serve`` does, and say on a board which phase its threads are in.
 
     python -m tests.deaths.launch CONFIGDIR [--board FILE] [--threads FILE] [--mutant NAME] [--lease SECONDS]
-                                            [--busy SECONDS] [--poison]
+                                            [--busy SECONDS] [--again SECONDS] [--poison]
 
 Functions of the product are wrapped, never replaced, except by a mutant: that is a daemon with one promise broken, which
 the tests must catch. The product knows nothing of this.
@@ -38,6 +38,7 @@ MUTANTS = (
     "uncounted",
     "all-at-once",
     "careless",
+    "trusting",
 )
 #: Pages of 16 KB after which the write-ahead log is moved over; the product waits for ten times as many.
 CHECKPOINT_PAGES = 100
@@ -57,6 +58,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--silent", type=int, help="PostgreSQL bears silence within a transaction for so many seconds")
     parser.add_argument("--busy", type=float, help="the database's lock is waited for so many seconds")
     parser.add_argument("--look", type=float, help="the database is asked how it is every so many seconds")
+    parser.add_argument(
+        "--again", type=float, help="what the database did not take is offered again after so many seconds"
+    )
     parser.add_argument("--poison", action="store_true", help="some mails kill their reading process")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
@@ -81,6 +85,8 @@ def main(arguments: list[str]) -> int:
         wait_less(chosen.busy)
     if chosen.look is not None:
         look_often(chosen.look)
+    if chosen.again is not None:
+        try_again_soon(chosen.again)
     if chosen.poison:
         take_poison()
     app = build(chosen.folder)
@@ -291,6 +297,13 @@ def notice_no_damage() -> None:
     damage.LogCheck.compare = lambda self: None  # type: ignore[method-assign]
 
 
+def trust_the_log() -> None:
+    """The mutant that goes on behind whatever the log shows at its start."""
+    from helpdesk.store import engine
+
+    engine.write_log_anew = lambda engine: None
+
+
 BROKEN = {
     "forgetful": forget,
     "250-whatever-happens": acknowledge_whatever_happens,
@@ -298,6 +311,7 @@ BROKEN = {
     "uncounted": count_no_attempt,
     "all-at-once": lock_nothing,
     "careless": notice_no_damage,
+    "trusting": trust_the_log,
 }
 
 
@@ -329,6 +343,13 @@ def look_often(seconds: float) -> None:
     from helpdesk.jobs import parts
 
     parts.DATABASE_SECONDS = seconds
+
+
+def try_again_soon(seconds: float) -> None:
+    """Offer what the database did not take sooner than in real life, so that a test meets many such faults."""
+    from helpdesk.jobs import deliver, handle, loop
+
+    loop.PAUSE_SECONDS = handle.DATABASE_SECONDS = deliver.DATABASE_SECONDS = seconds
 
 
 def take_poison() -> None:

@@ -28,6 +28,7 @@ CALLS = (
     "pwrite64,write,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,copy_file_range,sendfile,fsync,fdatasync,"
     "sync_file_range,unlink,unlinkat,rename,renameat,renameat2"
 )
+SYNCS = ("fsync", "fdatasync")
 _LINE = re.compile(r"^(\d+) +(\d+\.\d+) (.*)$")
 _CALL = re.compile(r'^(\w+)\((?:\d+<([^>]*)>|"([^"]*)")(?:, )?(.*)$', re.DOTALL)
 _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(.*)$", re.DOTALL)
@@ -56,7 +57,7 @@ def command(log: Path, *files: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call; ``at`` is the wall clock at which it was completed."""
+    """A call; ``at`` is the wall clock at which it was completed. A sync that failed is the call "lose"."""
 
     at: float
     file: str
@@ -87,17 +88,20 @@ def steps(log: Path) -> list[Step]:
 def _understood(at: float, text: str) -> Iterator[Step]:
     call, result = _CALL.match(text), _RESULT.search(text)
     assert call, f"strace wrote a line that is not understood: {text[:200]}"
-    if not result or int(result[1]) < 0:
-        return  # it failed, or the process was killed in it
+    if not result:
+        return  # the process was killed in it
     at += float(result[2])
     name, file, rest = call[1], _plain(call[2] or call[3]), call[4]
-    if name == "pwrite64":
+    if int(result[1]) < 0:
+        if name in SYNCS:
+            yield Step(at, file, "lose")
+    elif name == "pwrite64":
         written = _PWRITE.match(rest)
         assert written, f"a write that is not understood: {rest[:100]} ... {rest[-100:]}"
         data = bytes.fromhex(written[1].replace("\\x", ""))
         assert len(data) == int(written[2]) == int(result[1]), "a write was cut short in the log, or by the kernel"
         yield Step(at, file, "write", int(written[3]), data)
-    elif name in ("fsync", "fdatasync"):
+    elif name in SYNCS:
         yield Step(at, file, "sync")
     elif name == "ftruncate":
         yield Step(at, file, "truncate", int(rest.partition(")")[0]))
@@ -115,13 +119,19 @@ def _plain(path: str) -> str:
 def survivors(began: dict[str, bytes], done: Sequence[Step], chance: Random | None = None) -> dict[str, bytes]:
     """The files after a power cut that comes right after the last of ``done``.
 
-    Without ``chance`` everything that was not synced is lost; with it, each such write is lost or kept by lot.
+    Without ``chance`` everything that was not synced is lost; with it, each such write is lost or kept by lot. What a
+    failed sync did not write, no later one will: the kernel takes it for written (https://lwn.net/Articles/752063/).
     """
-    last_sync = {step.file: number for number, step in enumerate(done) if step.call == "sync"}
     files = {name: bytearray(data) for name, data in began.items()}
-    for number, step in enumerate(done):
-        sure = number <= last_sync.get(step.file, -1)
-        if sure or (chance is not None and chance.random() < 0.5):
+    fates: dict[str, str] = {}
+    sure = [False] * len(done)
+    for number in reversed(range(len(done))):
+        step = done[number]
+        if step.call in ("sync", "lose"):
+            fates[step.file] = step.call
+        sure[number] = fates.get(step.file) == "sync"
+    for step, kept in zip(done, sure, strict=True):
+        if kept or (chance is not None and chance.random() < 0.5):
             _apply(files, step)
     return {name: bytes(data) for name, data in files.items()}
 

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,21 +26,6 @@ from tests.servers.ports import greeting, wait_for
 from tests.servers.sink import Sink
 
 pytestmark = [pytest.mark.story, pytest.mark.timeout(180)]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB; the write-ahead log alone takes up to 16."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        demanded = "mount" in os.environ.get("HELPDESK_REQUIRE", "").split(",")
-        (pytest.fail if demanded else pytest.skip)(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_is_a_4xx_and_ends_by_itself(small_disk: Path, mailbox: Mailbox, sink: Sink) -> None:

@@ -21,6 +21,10 @@ from tests.servers.sink import Sink
 MAILS, SIZE = 50, 60_000
 #: Lots drawn for each cut, besides the cut that loses all that may be lost.
 LOTS = 2
+#: Where syncs fail, so many mails tell as much.
+FEWER = 8
+#: Of the syncs of a thread these fail: every so many-th, or all beyond the first few.
+NOW_AND_THEN, AT_LAST = "5+3", "7+"
 
 pytestmark = [pytest.mark.story, pytest.mark.timeout(180)]
 
@@ -50,27 +54,90 @@ def test_a_daemon_that_does_not_sync_is_caught(tmp_path: Path, sink: Sink, trace
     assert any(run.lost(cut) for cut in run.cuts())
 
 
-class _Run:
-    """A daemon that was traced while mail came in, and killed at some moment."""
+def test_f7_what_follows_a_failed_sync_is_as_safe(tmp_path: Path, sink: Sink, traceable: None) -> None:
+    """The mail is refused and the daemon goes on; nothing that it acknowledges later needs what was not written."""
+    run = _Run(tmp_path, sink, faults=NOW_AND_THEN, mails=FEWER)
 
-    def __init__(self, work: Path, sink: Sink, mutant: str = "") -> None:
+    lost = [problem for cut in run.cuts() for problem in run.lost(cut)]
+
+    print(f"failed syncs: {run.failed_syncs()}; power cuts: {len(run.cuts())} moments; lost {len(lost)}")
+    assert lost == []
+    assert run.failed_syncs() >= 1
+    assert {code for code, _ in run.deaths.traffic.refusals} <= {451, 452}
+
+
+def test_f7_a_death_after_a_failed_sync_is_as_safe(tmp_path: Path, sink: Sink, traceable: None) -> None:
+    """The log shows to the next daemon what the disk does not have; it does not build on that."""
+    run = _death_after_failed_syncs(tmp_path, sink)
+
+    lost = [problem for cut in run.cuts() for problem in run.lost(cut)]
+
+    assert lost == []
+
+
+@pytest.mark.long
+def test_f7_a_daemon_that_trusts_the_log_is_caught(tmp_path: Path, sink: Sink, traceable: None) -> None:
+    """Mails are lost that were acknowledged by a daemon whose disk never failed."""
+    run = _death_after_failed_syncs(tmp_path, sink, "trusting")
+
+    assert any(run.lost(cut) for cut in run.cuts())
+
+
+def _death_after_failed_syncs(work: Path, sink: Sink, mutant: str = "") -> _Run:
+    run = _Run(work, sink, mutant, faults=AT_LAST, mails=0)
+    assert run.failed_syncs() >= 1
+    run.live(FEWER)
+    return run
+
+
+class _Run:
+    """A daemon that was traced while mail came in, and killed at some moment.
+
+    ``faults`` says which syncs of a thread fail, in the words of strace.
+    """
+
+    def __init__(self, work: Path, sink: Sink, mutant: str = "", *, faults: str = "", mails: int = MAILS) -> None:
         self.work = work
         self.deaths = Deaths(work / "desk", sink, mutant=mutant)
         database = self.deaths.database
         self._began = {str(database): database.read_bytes()}
+        self.steps: list[power_loss.Step] = []
         assert not Path(f"{database}-wal").exists()
-        log = work / "strace.log"
-        running = self.deaths.start(traced=power_loss.command(log, database, Path(f"{database}-wal")))
+        self.live(mails, faults)
+
+    def live(self, mails: int, faults: str = "") -> None:
+        """Run until so many mails more are acknowledged and, with faults, one is refused; and die."""
+        database = self.deaths.database
+        log = self.work / f"strace{len(self.steps)}.log"
+        traffic = self.deaths.traffic
+        wanted, refused = len(self._acknowledged()) + mails, len(traffic.refusals) + (1 if faults else 0)
+        traced = power_loss.command(log, database, Path(f"{database}-wal"))
+        if faults:
+            traced = (*traced, "-e", f"inject={','.join(power_loss.SYNCS)}:error=EIO:when={faults}")
+        running = self.deaths.start(traced=traced)
+
+        def lived() -> bool:
+            enough = len(self._acknowledged()) >= wanted and len(traffic.refusals) >= refused
+            return enough or running.process.poll() is not None
+
         try:
-            traffic = self.deaths.traffic
             traffic.smtp_pause, traffic.size = 0.01, SIZE
             traffic.start()
-            wait_for(lambda: len(self._acknowledged()) >= MAILS or running.process.poll() is not None, 90)
+            if not faults:
+                # What was refused comes again, and may have been kept all the same.
+                for one in [one for one in list(traffic.sent.values()) if one.attempts and not one.acknowledged_at]:
+                    traffic.send(one)
+            wait_for(lived, 90)
+            if not mails:
+                traffic.abandon()  # what failed last stands whole in the log
         finally:
             running.kill()
             traffic.abandon()
         _wait_for_end_of(log)
-        self.steps = power_loss.steps(log)
+        self.steps += power_loss.steps(log)
+
+    def failed_syncs(self) -> int:
+        return sum(step.call == "lose" for step in self.steps)
 
     def _acknowledged(self, until: float = float("inf")) -> list[Sent]:
         return [one for one in list(self.deaths.traffic.sent.values()) if 0 < one.acknowledged_at <= until]

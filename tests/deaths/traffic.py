@@ -92,7 +92,9 @@ class Traffic:
     _answered: set[str] = field(default_factory=set)
 
     def start(self) -> None:
-        """Two customers by SMTP, one by IMAP, and the agents."""
+        """Two customers by SMTP, one by IMAP, and the agents; also once more after ``abandon``."""
+        self._ending.clear()
+        self._abandoned.clear()
         jobs: list[Callable[[], None]] = [self._customers_by_smtp, self._customers_by_smtp, self._agents]
         if self.mailbox:
             jobs.append(self._customers_by_imap)
