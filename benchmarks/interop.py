@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from helpdesk.domain.mail import Door, Envelope, RawMail
 from helpdesk.domain.reading import Kind, Reading
+from helpdesk.inbound import forward as forwards
 from helpdesk.inbound import quote, read
+from helpdesk.inbound import thread as threads
 from helpdesk.inbound.html import to_text
 
 _KINDS = {
@@ -60,3 +62,17 @@ def classify(raw: bytes) -> dict[str, Any]:
 def reply(text: str | None, html: str | None) -> str:
     """What is new in an answer."""
     return quote.divide(text if text is not None else to_text(html or ""), ())[0]
+
+
+def forward(text: str, subject: str) -> dict[str, Any] | None:
+    """The mail that a text forwards."""
+    found = forwards.find(text, subject)
+    if found is None:
+        return None
+    sender = found.sender.address if found.sender else ""
+    return {"from_": sender, "subject": found.subject, "body": found.text, "note": found.note}
+
+
+def thread(messages: list[bytes]) -> list[int]:
+    """Which mails belong together."""
+    return threads.group([_read(raw) for raw in messages])

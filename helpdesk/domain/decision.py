@@ -32,9 +32,10 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenTicket:
-    """A new ticket of the sender, counted in his organisation's history."""
+    """A new ticket of the sender, counted in his organisation's history; or of him whose mail he forwarded."""
 
     subject: str
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,14 @@ class JoinTicket:
 
 @dataclass(frozen=True, slots=True)
 class AddEntry:
-    """The mail becomes an entry of the ticket; the text is kept with the event alone."""
+    """The mail becomes an entry of the ticket; the text is kept with the event alone.
+
+    ``forwarded`` makes it the requester's words, though somebody else's mail brought them.
+    """
 
     kind: EventKind
     text: str = field(default="", metadata=NOT_STORED)
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

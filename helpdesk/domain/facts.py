@@ -27,6 +27,12 @@ from helpdesk.domain.proof import Proof, Role, TokenState
 from helpdesk.domain.reading import Reading
 from helpdesk.domain.ticket import Reason, Status, Ticket
 
+#: Signs that many may know or guess: they lead only those to a ticket who are part of it.
+BY_REFERENCE = "the reference in the subject"
+BY_THREAD_INDEX = "the conversation that Outlook names"
+BY_SUBJECT = "the subject of a reply"
+WEAK_SIGNS = (BY_REFERENCE, BY_THREAD_INDEX, BY_SUBJECT)
+
 #: Raised when the stored form changes so that older readers would misread it.
 VERSION = 1
 
@@ -161,6 +167,8 @@ class Facts:
     that only mail systems answer to, ``to_role`` where it came to postmaster or abuse (RFC 2142). ``ours`` says that
     the mail bears a Message-ID that we gave out.
     ``repeats`` counts the mails of a day from the same sender with the same words, an agent's on the same ticket alone.
+    ``customer`` is whom the mail that an agent forwards is from, with id 0 where we do not know him; None for staff and
+    for our own addresses. ``customer_ration`` counts the automatic mails to him.
     """
 
     trigger: Trigger
@@ -194,6 +202,8 @@ class Facts:
     to_role: bool = False
     ours: bool = False
     repeats: int = 0
+    customer: Person | None = None
+    customer_ration: Ration = Ration()
     version: int = VERSION
 
     @property
@@ -272,7 +282,9 @@ class Facts:
 
     def _new_ticket(self, effect: OpenTicket) -> Ticket:
         requester = self.sender or Person(0, "", self.reading.sender.address if self.reading.sender else "")
-        if self.employer is not None:
+        if effect.forwarded and self.customer is not None:
+            requester = self.customer
+        elif self.employer is not None:
             requester = replace(requester, organisation=self.employer)
         return Ticket(
             id=0,
@@ -283,5 +295,5 @@ class Facts:
             reason=Reason.NONE,
             opened_at=self.now,
             requester=requester,
-            proven=self.proof.proven,
+            proven=self.proof.proven and not effect.forwarded,
         )

@@ -60,6 +60,21 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A mail that another one forwards.
+
+    ``sender`` is whom its From line names, with address "" where it gives only a name; ``date`` is as it was written, in
+    any language. ``text`` is its words, ``note`` those of the forwarder.
+    """
+
+    sender: Mailbox | None = None
+    subject: str = ""
+    date: str = ""
+    text: str = field(default="", metadata=NOT_STORED)
+    note: str = field(default="", metadata=NOT_STORED)
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A mail as understood. Every text is clean: no NUL, no lone surrogate, no control characters but newline and tab.
 
@@ -72,6 +87,9 @@ class Reading:
     ``likeness`` is the same for mails of one sender whose own words differ in numbers and ids alone, as a machine's do;
     "" where there are no words. ``report`` is what a delivery report or receipt says.
     ``loop_marks`` are the values of our own ``X-Helpdesk-Loop`` headers; ``hops`` counts Received headers.
+    ``forwarded`` is the mail that this one forwards, whoever sent it: rules decide who may speak for another.
+    ``aliases`` are the Message-IDs that the mail bore before a server on its way rewrote them; ``thread_index`` is the
+    conversation that Outlook's Thread-Index names, in hexadecimal, "" where there is none.
     """
 
     message_id: str = ""
@@ -98,3 +116,6 @@ class Reading:
     loop_marks: tuple[str, ...] = ()
     hops: int = 0
     defects: tuple[str, ...] = ()
+    forwarded: Forwarded | None = None
+    aliases: tuple[str, ...] = ()
+    thread_index: str = ""

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from helpdesk.domain.address import fold
 from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox, RawMail
-from helpdesk.domain.reading import Attachment, Reading
-from helpdesk.inbound import addresses, authenticate, bounce, classify, mime, quote
+from helpdesk.domain.reading import Attachment, Forwarded, Reading
+from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread
 from helpdesk.inbound.charset import clean, decode
 from helpdesk.inbound.header import Fields, first, line
 from helpdesk.inbound.html import to_text
@@ -22,6 +22,7 @@ _MAX_BODY = 2 * 1024 * 1024
 _MAX_NAMED_TEXT = 32 * 1024
 _MAX_IDS = 100
 _MAX_ID = 250
+_MAX_ALIASES = 5
 
 
 def read(raw: RawMail, parents: Mapping[str, str] | None = None, borders: tuple[str, ...] = ()) -> Reading:
@@ -87,7 +88,16 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         loop_marks=tuple(line(value, 200) for value in fields.get("x-helpdesk-loop", ())[:20]),
         hops=len(fields.get("received", ())),
         defects=_defects(tree, body),
+        forwarded=None if kind.unattended else _forwarded(body, text, subject, bool(parents)),
+        aliases=message_ids(fields, *thread.ORIGINAL_IDS)[:_MAX_ALIASES],
+        thread_index=thread.index_of(fields),
     )
+
+
+def _forwarded(body: _Body, text: str, subject: str, answers: bool) -> Forwarded | None:
+    """What a person's mail forwards: in its text, else attached as a mail. What a reply has attached is a file."""
+    replies = not forward.is_forward(subject) and (answers or forward.is_reply(subject))
+    return forward.find(text, subject, answers) or (None if replies else body.attached_mail(text))
 
 
 _REPLY = re.compile(
@@ -286,6 +296,24 @@ class _Body:
                 content_id=content_id,
                 inline=disposition == "inline" or (bool(content_id) and disposition != "attachment"),
             )
+
+    def attached_mail(self, note: str) -> Forwarded | None:
+        """The first mail that is attached, as what it forwards; ``note`` is what the mail around it says."""
+        part = next((one for one in self.parts if one.type == "message/rfc822"), None)
+        if part is None:
+            return None
+        # A wrapped mail may be encoded itself, though RFC 2046 section 5.2.1 forbids it.
+        data = mime.decode_body(self.data[part.start : part.end], part.encoding)
+        tree = mime.split(data)
+        fields = tree.parts[0].fields
+        sender, _ = addresses.strict_sender(fields.get("from", ()))
+        return Forwarded(
+            sender=sender,
+            subject=line(first(fields, "subject")),
+            date=line(first(fields, "date"), 150),
+            text=_capped(_Body(data, tree).text(0).strip("\n")),
+            note=note,
+        )
 
     def _name_of(self, part: mime.Part) -> str:
         """A name for attached mails and invitations, which often come without one."""

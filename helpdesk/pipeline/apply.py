@@ -33,6 +33,7 @@ from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Person
 from helpdesk.domain.ticket import Status
+from helpdesk.inbound import thread
 from helpdesk.pipeline import letters, timers
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import inputs, outbox, people, spool, tickets
@@ -55,6 +56,7 @@ class _Progress:
 
     sender: Person | None
     ticket_id: int | None
+    customer: Person | None = None
     event_id: int | None = None
     words: str = ""
     third_party: bool = False
@@ -215,6 +217,20 @@ def _known_sender(connection: sa.Connection, desk: RunningDesk, facts: Facts, pr
     return progress.sender
 
 
+def _requester(
+    connection: sa.Connection, desk: RunningDesk, facts: Facts, progress: _Progress, *, forwarded: bool
+) -> Person:
+    """Whose words an entry holds: the sender's, or his whose mail an agent forwarded; made a person of ours where new."""
+    if not forwarded or facts.customer is None:
+        return _known_sender(connection, desk, facts, progress)
+    if progress.customer is None:
+        new = facts.customer.id == 0
+        progress.customer = (
+            people.add(connection, desk.facts.tenant, facts.customer.address, "") if new else facts.customer
+        )
+    return progress.customer
+
+
 def _open(
     connection: sa.Connection,
     world: World,
@@ -224,7 +240,7 @@ def _open(
     effect: OpenTicket,
     at: datetime,
 ) -> None:
-    sender = _known_sender(connection, desk, facts, progress)
+    sender = _requester(connection, desk, facts, progress, forwarded=effect.forwarded)
     progress.ticket_id, _ = tickets.open_ticket(
         connection,
         tenant=desk.facts.tenant,
@@ -232,7 +248,7 @@ def _open(
         prefix=desk.prefix,
         subject=effect.subject,
         requester=sender,
-        proven=facts.proof.proven,
+        proven=facts.proof.proven and not effect.forwarded,
         at=at,
     )
     _event(connection, desk, progress, EventKind.OPENED, at, {"status": Status.NEW.value}, sender.id)
@@ -253,8 +269,13 @@ def _add_entry(
 ) -> None:
     report = effect.kind is EventKind.REPORT
     # A mail system is nobody, and whose name it bears is not told by the report.
-    sender = _known_sender(connection, desk, facts, progress) if facts.reading.sender and not report else None
-    files = [{"name": one.name, "type": one.type, "size": one.size} for one in facts.reading.attachments]
+    sender = None
+    if facts.reading.sender and not report:
+        sender = _requester(connection, desk, facts, progress, forwarded=effect.forwarded)
+    # What is attached to a forward came with the customer's mail, not with the note above it.
+    noted = effect.kind is EventKind.NOTE and progress.customer is not None
+    attached = () if noted else facts.reading.attachments
+    files = [{"name": one.name, "type": one.type, "size": one.size} for one in attached]
     progress.words = effect.text
     progress.third_party = report or effect.kind is EventKind.THIRD_PARTY_ENTRY
     progress.event_id = tickets.add_event(
@@ -269,7 +290,7 @@ def _add_entry(
         spool_id=taken.id if taken else None,
     )
     # A forged mail must not be able to name those who may join later (T2).
-    if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven:
+    if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven and not effect.forwarded:
         others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
         tickets.note_named(connection, _ticket(progress), others[:25])
 
@@ -325,7 +346,15 @@ def _remember_ids(
     connection: sa.Connection, desk: RunningDesk, facts: Facts, progress: _Progress, taken: Spooled
 ) -> None:
     """The mail's own id finds the ticket from now on; staff's and customers' threads are kept apart."""
-    if progress.event_id is None or progress.ticket_id is None or not facts.reading.message_id:
+    if progress.event_id is None or progress.ticket_id is None:
+        return
+    others = list(facts.reading.aliases)
+    if not progress.third_party and not thread.is_new(facts.reading):
+        others.append(thread.index_key(facts.reading))
+    for key in filter(None, others):
+        # Known by, but never cited: no thread that we write names it.
+        tickets.note_message_id(connection, desk.facts.tenant, key, progress.ticket_id, progress.event_id, "x")
+    if not facts.reading.message_id:
         return
     # A third party's id finds the ticket too, but stands in nobody's thread: it would tell that he wrote.
     audience = "a" if facts.agent is not None else "t" if progress.third_party else "c"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -15,7 +15,20 @@ from helpdesk.domain.address import fold
 from helpdesk.domain.bounce import Fate
 from helpdesk.domain.contract import Contract
 from helpdesk.domain.decision import Audience
-from helpdesk.domain.facts import Candidate, Change, Delivery, Facts, Proposal, Ration, Returned, TimerDue, Trigger
+from helpdesk.domain.facts import (
+    BY_REFERENCE,
+    BY_SUBJECT,
+    BY_THREAD_INDEX,
+    Candidate,
+    Change,
+    Delivery,
+    Facts,
+    Proposal,
+    Ration,
+    Returned,
+    TimerDue,
+    Trigger,
+)
 from helpdesk.domain.mail import Door
 from helpdesk.domain.people import Agent, Organisation, Person
 from helpdesk.domain.proof import Role, TokenState
@@ -23,6 +36,7 @@ from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Reason, Ticket
 from helpdesk.domain.token import Routed, own_message_id, returned_mail, route
+from helpdesk.inbound import thread
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
 from helpdesk.store.outbox import Handed
@@ -37,6 +51,8 @@ _CONFIRMED = re.compile(r"^#confirm[:\s]+(\S.*)$", re.IGNORECASE | re.MULTILINE)
 REPORT_DAYS = 30
 #: Of a report that gives no reason in fields, so many characters of its text stand for it.
 _FIRST_WORDS = 200
+#: The subject of a reply leads to tickets that changed within so many days, no further.
+SUBJECT_DAYS = 30
 #: A reminder so many seconds after its time is late: the desk was not running.
 LATE_SECONDS = 900
 
@@ -77,11 +93,12 @@ def mail(
     addresses = addressed(taken, reading)
     token, routed = _token(world, addresses, sender)
     to_return_path, ours = _returned(connection, world, tenant, addresses, reading, taken.mail.received_at)
-    candidates = _candidates(connection, world, tenant, reading, routed, sender, ours)
+    candidates = _candidates(connection, world, tenant, reading, routed, sender, ours, taken.mail.received_at)
     if routed and _quotes_another(connection, world, tenant, reading, routed.ticket_id):
         token = TokenState.OTHER_TICKETS
     numbers = _contract_numbers(reading)
     holder = people.contract_holder(connection, tenant, numbers) if _may_propose(sender, agent) else None
+    customer = _customer(connection, world, tenant, reading, today) if agent else None
     organisations = people.organisations(connection, tenant, _CONFIRMED.findall(reading.lead_text)) if agent else ()
     return Facts(
         trigger=Trigger.MAIL,
@@ -96,7 +113,9 @@ def mail(
         token=token,
         purpose=routed.purpose if routed else "",
         candidates=candidates,
-        contracts=_contracts(connection, sender, candidates, (*organisations, *((employer,) if employer else ()))),
+        contracts=_contracts(
+            connection, (sender, customer), candidates, (*organisations, *((employer,) if employer else ()))
+        ),
         employer=employer,
         proposal=Proposal(*holder) if holder else None,
         organisations=organisations,
@@ -107,6 +126,10 @@ def mail(
         to_role=_to_role(world, tenant, taken, reading),
         ours=own_message_id(world.keys, reading.message_id) is not None,
         repeats=_repeats(connection, taken, agent, reading, candidates),
+        customer=customer,
+        customer_ration=Ration(*outbox.automatic_since(connection, tenant, customer.address, now))
+        if customer
+        else Ration(),
     )
 
 
@@ -161,6 +184,17 @@ def _about(desk: RunningDesk, ticket: Ticket, trigger: Trigger, now: datetime, *
 
 def _sender(connection: sa.Connection, tenant: str, reading: Reading, today: Any) -> Person | None:
     return people.by_address(connection, tenant, reading.sender.address, today) if reading.sender else None
+
+
+def _customer(connection: sa.Connection, world: World, tenant: str, reading: Reading, today: Any) -> Person | None:
+    """Whom the forwarded mail is from; None for staff and for our own addresses, whose mails are nobody's request."""
+    author = reading.forwarded.sender if reading.forwarded else None
+    if author is None or not author.address or world.desk_of(author.address) is not None:
+        return None
+    known = people.by_address(connection, tenant, author.address, today)
+    if known is not None and known.agent:
+        return None
+    return known or Person(0, "", author.address)
 
 
 def _agent(desk: RunningDesk, sender: Person | None) -> Agent | None:
@@ -303,8 +337,9 @@ def _candidates(
     routed: Routed | None,
     sender: Person | None,
     ours: _Ours | None,
+    received_at: datetime,
 ) -> tuple[Candidate, ...]:
-    """Tickets the mail may belong to: reply address, our own ids, any id seen, the reference in the subject.
+    """Tickets the mail may belong to: reply address, our own ids, any id seen, then the weak signs.
 
     A bounce belongs to none but that of the mail which came back: anybody can send a thing that looks like one.
     """
@@ -316,21 +351,51 @@ def _candidates(
         signs.append((routed.ticket_id, "the reply address"))
     if ours and ours.mail.ticket_id:
         signs.append((ours.mail.ticket_id, ours.how))
-    for parent in reading.parents:
+    answered = thread.answered(reading)
+    for parent in answered:
         if own := own_message_id(world.keys, parent):
             signs.append((own[0], "a mail of ours that it answers"))
-    known = tickets.by_message_ids(connection, tenant, reading.parents)
+    known = tickets.by_message_ids(connection, tenant, answered)
     signs += [(ticket_id, "a mail of the ticket that it answers") for ticket_id in known]
     found: dict[int, Candidate] = {}
     for ticket_id, how in signs:
         ticket = None if ticket_id in found else tickets.snapshot(connection, tenant, ticket_id, lock=True)
         if ticket is not None:
             found[ticket_id] = _candidate(connection, ticket, how, reading, sender)
-    for reference in dict.fromkeys(_REFERENCE.findall(reading.subject)):
-        ticket = tickets.by_reference(connection, tenant, reference)
-        if ticket is not None and ticket.id not in found:
-            found[ticket.id] = _candidate(connection, ticket, "the reference in the subject", reading, sender)
+    for ticket, how in _by_weak_signs(connection, tenant, reading, sender, found.keys(), received_at):
+        if ticket.id not in found:
+            found[ticket.id] = _candidate(connection, ticket, how, reading, sender)
     return tuple(found.values())
+
+
+def _by_weak_signs(
+    connection: sa.Connection,
+    tenant: str,
+    reading: Reading,
+    sender: Person | None,
+    found: Collection[int],
+    received_at: datetime,
+) -> list[tuple[Ticket, str]]:
+    """Tickets by what anybody may write into a mail; none for a forward, which tells of another conversation.
+
+    Agents are led by a reference alone: what they write goes out to a customer.
+    """
+    if thread.is_new(reading):
+        return []
+    references = dict.fromkeys(_REFERENCE.findall(reading.subject))
+    named = [(tickets.by_reference(connection, tenant, one), BY_REFERENCE) for one in references]
+    if sender is not None and not sender.agent:
+        if key := thread.index_key(reading):
+            same = [
+                tickets.snapshot(connection, tenant, one) for one in tickets.by_message_ids(connection, tenant, (key,))
+            ]
+            named += [(one, BY_THREAD_INDEX) for one in same if one and thread.same_subject(reading, one.subject)]
+        if not found and not named and reading.proof.proven and thread.is_reply(reading):
+            since = received_at - timedelta(days=SUBJECT_DAYS)
+            ids = tickets.lately_of(connection, tenant, sender.id, since)
+            own = [tickets.snapshot(connection, tenant, one) for one in ids]
+            named += [(one, BY_SUBJECT) for one in own if one and thread.same_subject(reading, one.subject)][:1]
+    return [(one, how) for one, how in named if one is not None]
 
 
 def _candidate(
@@ -346,12 +411,12 @@ def _candidate(
 
 def _contracts(
     connection: sa.Connection,
-    sender: Person | None,
+    writers: Sequence[Person | None],
     candidates: Sequence[Candidate],
     organisations: Sequence[Organisation],
 ) -> tuple[Contract, ...]:
     groups = {one.id for one in organisations}
-    for person in (sender, *(candidate.ticket.requester for candidate in candidates)):
+    for person in (*writers, *(candidate.ticket.requester for candidate in candidates)):
         if person and person.organisation:
             groups.add(person.organisation.id)
     return tuple(one for group in sorted(groups) for one in people.contracts_of(connection, group))

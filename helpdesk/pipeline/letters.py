@@ -469,9 +469,9 @@ def _writer(occasion: Occasion) -> Person | None:
     """Who wrote what the mail shows: the sender of the input, else the requester."""
     facts, ticket = occasion.facts, occasion.ticket
     if facts.trigger is Trigger.MAIL:
-        if facts.agent is not None:
+        if facts.agent is not None and not facts.opened:
             return Person(facts.agent.id, facts.agent.name, facts.agent.address)
-        if facts.sender is not None:
+        if facts.sender is not None and facts.agent is None:
             return facts.sender
         if facts.third_party and facts.reading.sender is not None:
             return Person(0, facts.reading.sender.name, facts.reading.sender.address)

@@ -36,6 +36,7 @@ from helpdesk.rules import (
     require_contract,
     set_aside_unreadable,
     stop_first_response,
+    take_forward,
     tell_lead,
     tell_undeliverable,
 )
@@ -52,6 +53,7 @@ RULES: Mapping[Trigger, tuple[ModuleType, ...]] = {
         join_ticket,
         file_report,
         brake_repeats,
+        take_forward,
         hear_agent,
         add_to_ticket,
         open_ticket,

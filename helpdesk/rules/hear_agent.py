@@ -33,9 +33,15 @@ RETURNS_PER_HOUR = 20
 RAPID_RETURNS = 3
 RAPID_MINUTES = 5
 
+_NO_TICKET = "it names no ticket. Reply to a mail that I sent you about the ticket, then I know where it belongs"
+_NO_CUSTOMER = (
+    "it names no ticket, and it forwards no customer's mail whose sender and words I can tell. "
+    "Forward the mail as an attachment to open a ticket for the customer"
+)
+
 
 def check(facts: Facts) -> Verdict | None:
-    if facts.agent is None:
+    if facts.agent is None or facts.opened:
         return None
     if facts.reading.kind.unattended:
         why = f"an agent's machine wrote it ({facts.reading.kind_why})"
@@ -43,10 +49,8 @@ def check(facts: Facts) -> Verdict | None:
     if not facts.proof.proven:
         return _unproven(facts)
     if facts.ticket is None:
-        return _returned(
-            facts, "it names no ticket. Reply to a mail that I sent you about the ticket, then I know where it belongs"
-        )
-    if _shows_notice(facts, facts.reading.new_text):
+        return _returned(facts, _NO_CUSTOMER if facts.reading.forwarded else _NO_TICKET)
+    if shows_notice(facts, facts.reading.new_text):
         return _returned(
             facts, "it still holds the text of a mail that I wrote for you alone. Please delete the quoted lines"
         )
@@ -77,7 +81,7 @@ def _files(facts: Facts) -> bool:
     return any(not one.inline for one in facts.reading.attachments)
 
 
-def _shows_notice(facts: Facts, text: str) -> bool:
+def shows_notice(facts: Facts, text: str) -> bool:
     """Whether a quote that nobody recognised still stands in the text: every notice carries an address for notes."""
     for address in facts.desk.addresses:
         local, _, domain = address.partition("@")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpdesk.domain.decision import JoinTicket, Verdict
-from helpdesk.domain.facts import Candidate, Facts
+from helpdesk.domain.facts import WEAK_SIGNS, Candidate, Facts
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -19,11 +19,11 @@ def _includes(facts: Facts, found: Candidate) -> bool:
 
 
 def _join(facts: Facts, found: Candidate) -> Verdict | None:
-    """None where the sign is too weak for this sender: anybody may write a reference into a subject."""
+    """None where the sign is too weak for this sender: anybody may write what stands in a subject."""
     ticket = found.ticket
     if facts.agent is not None or (facts.sender and ticket.includes(facts.sender.id)):
         return Verdict((JoinTicket(ticket.id, found.how),), f"belongs to {ticket.reference} by {found.how}")
-    if found.how == "the reference in the subject":
+    if found.how in WEAK_SIGNS:
         return None
     if found.named or (facts.proof.proven and found.same_organisation):
         why = "an entry named the sender" if found.named else "the sender is proven and of the requester's organisation"

@@ -240,6 +240,7 @@ ticket = sa.Table(
     sa.Column("changed_at", Instant, nullable=False),
     sa.UniqueConstraint("tenant", "reference"),
     sa.Index("ix_ticket_organisation_status", "organisation_id", "status"),
+    sa.Index("ix_ticket_requester_id", "requester_id"),
 )
 
 participant = sa.Table(

@@ -371,6 +371,24 @@ def by_message_ids(connection: sa.Connection, tenant: str, ids: Sequence[str]) -
     return list(dict.fromkeys(found))
 
 
+_MOST_LATELY = 20
+_LATELY_OF = Prepared(
+    sa.select(ticket.c.id)
+    .where(
+        ticket.c.tenant == sa.bindparam("tenant"),
+        ticket.c.requester_id == sa.bindparam("person_id"),
+        ticket.c.changed_at >= sa.bindparam("since"),
+    )
+    .order_by(ticket.c.changed_at.desc(), ticket.c.id.desc())
+    .limit(_MOST_LATELY)
+)
+
+
+def lately_of(connection: sa.Connection, tenant: str, person_id: int, since: datetime) -> list[int]:
+    """The latest tickets of a requester that changed since then, the latest first; at most 20."""
+    return [row.id for row in _LATELY_OF.rows(connection, tenant=tenant, person_id=person_id, since=since)]
+
+
 _THREAD = Prepared(
     sa.select(message_id.c.message_id)
     .where(message_id.c.ticket_id == sa.bindparam("ticket_id"), message_id.c.audience == sa.bindparam("audience"))

@@ -135,6 +135,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ticket", schema=None) as batch_op:
         batch_op.create_index("ix_ticket_organisation_status", ["organisation_id", "status"], unique=False)
+        batch_op.create_index("ix_ticket_requester_id", ["requester_id"], unique=False)
 
     op.create_table(
         "input",
