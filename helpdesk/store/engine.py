@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO, Any
@@ -98,6 +100,9 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         if _is_read_only(context.original_exception):
             # SQLite opened the file without the right to write, and would go on so for as long as it is open.
             context.is_disconnect, context.invalidate_pool_on_disconnect = True, False
+            if context.execution_context is not None:
+                # A statement that is left would keep the file open beyond its connection's end.
+                context.execution_context.cursor.close()
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
@@ -136,12 +141,13 @@ def write_log_anew(engine: sa.Engine) -> None:
 
     The kernel forgets what it could not write, but goes on showing it: a transaction that was undone because its sync
     failed may look whole to whoever reads the log after a death, and what is committed behind it would be lost with it
-    when the power fails. So all that the log shows is written once more, and synced.
+    when the power fails. So all that the log shows is written once more, and synced. Raises TemporaryFailure where that
+    cannot be done.
     """
     if engine.dialect.name != "sqlite":
         return
     journal = Path(f"{engine.url.database}-wal")
-    with engine.begin():  # nobody else writes meanwhile
+    with engine.begin(), _writing(journal):  # nobody else writes meanwhile
         if not journal.exists():
             return
         with journal.open("r+b") as opened:
@@ -195,12 +201,15 @@ def _locked(file: IO[str]) -> bool:
 def claim_file(url: str) -> IO[str] | None:
     """Make this process the one daemon on a SQLite file; None for PostgreSQL, which takes many.
 
-    Raises TemporaryFailure naming the other daemon's process id while one runs. The lock ends with the process.
+    Raises TemporaryFailure naming the other daemon's process id while one runs, and where nothing can be written. The
+    lock ends with the process.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
-    lock = open(f"{parsed.database}.lock", "a+", encoding="utf-8")  # noqa: SIM115 (held for the life of the process)
+    file = Path(f"{parsed.database}.lock")
+    with _writing(file):
+        lock = file.open("a+", encoding="utf-8")  # held for the life of the process
     if not _locked(lock):
         lock.seek(0)
         owner = lock.read().strip() or "unknown"
@@ -209,7 +218,18 @@ def claim_file(url: str) -> IO[str] | None:
             f"another helpdesk (process {owner}) already runs on {parsed.database}; stop it first, "
             "or use PostgreSQL for several daemons"
         ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with _writing(file):
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
     return lock
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise TemporaryFailure(
+            f"{file} cannot be written: {problem.strerror}; see that the folder's disk and rights let helpdesk write there"
+        ) from problem

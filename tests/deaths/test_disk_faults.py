@@ -203,7 +203,7 @@ def test_f8_a_start_on_a_read_only_disk_is_refused(tmp_path: Path, sink: Sink) -
             engine.prove_writable(connection)
 
     assert refused.returncode == os.EX_TEMPFAIL
-    assert "read" in refused.stderr
+    assert "cannot be written: Read-only file system; see that the folder's disk" in refused.stderr
     assert "Traceback" not in refused.stderr
     with opened.begin() as connection:
         engine.prove_writable(connection)  # a connection that began on the read-only disk is not used again
