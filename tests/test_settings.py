@@ -124,7 +124,7 @@ MAILBOX = (
         ("helpdesk.toml", "[[relay]]", '[[alarm]]\nwebhook = "http://hooks.example/x"\n[[relay]]', "alarm.1.webhook",
          "https://"),
         ("helpdesk.toml", "[[relay]]", "[health]\nalarm_after_seconds = 300\n[[relay]]", "health.alarm_after_seconds",
-         "240"),
+         "100"),
         ("helpdesk.toml", "[[relay]]", '[health]\nhost = "0.0.0.0"\n[[relay]]', "health", "open_to_network"),
         ("helpdesk.toml", 'host = "smtp.acme.example"', "", "relay.1", "maildir:PATH"),
         ("helpdesk.toml", 'host = "smtp.acme.example"', 'host = "a"\ndelivery = "maildir:x"', "relay.1", "either host"),

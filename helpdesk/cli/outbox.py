@@ -55,7 +55,8 @@ def outbox(context: click.Context, everything: bool, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All that wait for their next try.")
 @click.pass_obj
 def retry(folder: Path, number: int | None, everything: bool) -> None:
-    """Let a mail be tried now; the running daemon does so within a second, unless its relay takes nothing."""
+    """Let a mail be tried now, also one that failed or expired; the running daemon does so within a second, unless its
+    relay takes nothing."""
     from helpdesk.settings import load
     from helpdesk.store import outbox as rows
 

@@ -83,6 +83,8 @@ def cause(status: str) -> Cause:
 def blames_address(status: str) -> bool:
     """True where a code says for good that the address takes no mail; false where it speaks of this one mail alone.
 
-    Too large, its content or a policy (5.3, 5.6, 5.7) say nothing about the next mail, a code 4 nothing for good.
+    Too large, its content or a policy (5.3, 5.6, 5.7) say nothing about the next mail, a code 4 nothing for good, and
+    5.1.7 and 5.1.8 blame the sender (RFC 3463 section 3.2).
     """
-    return bool(re.match(r"5\.(0|1|2|4)\.", status)) and cause(status) is not Cause.TOO_LARGE
+    of_sender = status in ("5.1.7", "5.1.8")
+    return bool(re.match(r"5\.(0|1|2|4)\.", status)) and not of_sender and cause(status) is not Cause.TOO_LARGE

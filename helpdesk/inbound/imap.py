@@ -32,7 +32,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
-from helpdesk.domain.errors import TemporaryFailure
+from helpdesk.domain.errors import ConfigError, TemporaryFailure
 from helpdesk.domain.mail import Door, Envelope, RawMail, Sighting
 from helpdesk.inbound.imap_session import GLANCE, HEADER_LIMIT, Listed, Lost, Refused, Session
 
@@ -53,7 +53,7 @@ _NOT_THE_PASSWORD = ("[CONTACTADMIN]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[TH
 _TRUSTED_AGE = timedelta(days=7)
 _LOGIN_PAUSE = 60.0
 _BACKOFF_LIMIT = 300.0
-_STALLED_SECONDS = 300.0
+_STALLED_SECONDS = 150.0
 _STRIKES = 3
 _HOPELESS_PAUSE = 3600.0
 _TOLD_LIMIT = 20  # mails that are reported as unfetchable; of more than that the condition tells
@@ -231,6 +231,8 @@ class MailboxWatcher:
             except (Lost, Refused) as error:
                 # BYE, end of file, NO and BAD answers, sockets, TLS: all are cured by connecting again.
                 self._down(str(error))
+            except ConfigError as error:
+                self._down(f"cannot log in: {error}")
             except Exception as error:  # noqa: BLE001  the outermost loop of this thread: mail never stops
                 if not self._stopping.is_set():
                     _log_fault(self.options.name, error)
@@ -314,10 +316,18 @@ class MailboxWatcher:
         return False
 
     def _patience(self, seconds: float) -> float:
-        """At most ``seconds``, less where something is due to be tried again sooner."""
-        due = [trouble.not_before for trouble in self._troubles.values()]
-        due += [rest.until for rest in (self._archive_rest, self._store_rest) if rest.until]
-        return max(0.0, min([seconds, *(at - time.monotonic() for at in due)]))
+        """At most ``seconds``, less where something is due to be tried again sooner; never none at all."""
+        resting = [rest.until for rest in (self._archive_rest, self._store_rest) if rest.holds]
+        due = [
+            max(trouble.not_before, self._rest_of(uid).until)
+            for uid, trouble in self._troubles.items()
+            if uid not in self._marked
+        ]
+        return max(GLANCE, min([seconds, *(at - time.monotonic() for at in (*resting, *due))]))
+
+    def _rest_of(self, uid: int) -> _Rest:
+        """What has to be over before anything is done with a mail."""
+        return self._archive_rest if uid in self._kept else self._store_rest
 
     # --- taking mails ---------------------------------------------------------------------------------------------
 
@@ -345,8 +355,8 @@ class MailboxWatcher:
         now = time.monotonic()
         ready = []
         for uid in listed:
-            trouble, rest = self._troubles.get(uid), self._archive_rest if uid in self._kept else self._store_rest
-            if uid not in self._marked and not rest.holds and not (trouble and trouble.not_before > now):
+            trouble = self._troubles.get(uid)
+            if uid not in self._marked and not self._rest_of(uid).holds and not (trouble and trouble.not_before > now):
                 ready.append(uid)
         # The more often the connection broke at a mail, the later it comes.
         return sorted(ready, key=lambda uid: (self._alone(uid), self._strikes(uid), uid))

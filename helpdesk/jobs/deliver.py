@@ -4,7 +4,8 @@ A row is claimed (and its attempt counted) before the first byte goes out, and i
 is begun; so a crash repeats at most the one mail that the relay took in that moment, with the same Message-ID and bytes.
 
 A relay that takes no mail at all pauses as a whole: rows keep their order and their attempts, one of them asks again
-after a while, and what expires meanwhile ends. When the relay is back the queue does not fall upon it at once.
+after a while, and what expires meanwhile ends. When the relay is back the queue does not fall upon it at once. Where it
+is the sender that it minds, the mail that met this goes behind the others, so that the next one to ask is another's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sqlalchemy as sa
 
 from helpdesk.domain.errors import PermanentFailure, TemporaryFailure
 from helpdesk.jobs.loop import STUCK_SECONDS, Loop
-from helpdesk.outbound.transport import LONGEST_SEND, RelayDown, Transport
+from helpdesk.outbound.transport import LONGEST_SEND, RelayDown, SenderRefused, Transport
 from helpdesk.store import outbox
 from helpdesk.store.outbox import LEASE_SECONDS, Queued
 from helpdesk.store.writer import Writer
@@ -38,6 +39,8 @@ LONGEST_WAIT = 4 * 3600.0
 #: Waits between attempts to reach a relay that takes nothing, in seconds (F23).
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
+#: The same where it answers and only minds the sender: others may wait behind a few of his mails.
+LONGEST_SENDER_PAUSE = 20.0
 #: Rows claimed at once.
 CLAIMED = 20
 #: While the database takes nothing, the fate of the mail in hand is offered again after so many seconds.
@@ -52,7 +55,7 @@ RAMP_END = 1000.0
 #: A relay that took none of so many mails in a row does not work, whatever it says to each.
 REFUSED_IN_A_ROW = 10
 #: Mails that are due for longer than this, in seconds, although they were worked at all the while, are behind.
-BEHIND_SECONDS = 300.0
+BEHIND_SECONDS = 180.0
 
 
 def backoff(attempts: int) -> timedelta:
@@ -60,9 +63,9 @@ def backoff(attempts: int) -> timedelta:
     return timedelta(seconds=min(LONGEST_WAIT, FIRST_WAIT * 3.0 ** (attempts - 1)) * (1 + random() / 10))
 
 
-def pause(failures: int) -> timedelta:
+def pause(failures: int, longest: float = LONGEST_PAUSE) -> timedelta:
     """How long a relay is left alone after so many failures, with up to a tenth of jitter."""
-    return timedelta(seconds=min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1)) * (1 + random() / 10))
+    return timedelta(seconds=min(longest, FIRST_PAUSE * 2.0 ** (failures - 1)) * (1 + random() / 10))
 
 
 def _clock() -> float:
@@ -178,7 +181,11 @@ class Deliverer:
             try:
                 self._try(taken)
             except RelayDown as down:
-                self._pause(str(down), rows[position:])
+                if down.of_sender:
+                    self._put_off(taken, str(down), self._now())
+                    self._pause(str(down), rows[position + 1 :], LONGEST_SENDER_PAUSE)
+                else:
+                    self._pause(str(down), rows[position:])
                 return False
             self.loop.progress()
             if gap := max(self._gap, self._ramp_gap()):
@@ -194,6 +201,13 @@ class Deliverer:
             accepted = self._transport.send(taken.sender, taken.recipient, taken.data)
         except RelayDown:
             raise
+        except SenderRefused as failure:
+            self._note(taken, str(failure))
+            if len(self._refused) >= REFUSED_IN_A_ROW:
+                # A login that changed, or a setting: nothing that people wrote may be given up for that.
+                raise RelayDown(str(failure), of_sender=True) from failure
+            self._answered(taken, str(failure))
+            self._end(taken, "failed", str(failure), self._now())
         except TemporaryFailure as failure:
             self._answered(taken, str(failure))
             self._put_off(taken, str(failure), self._now())
@@ -210,7 +224,7 @@ class Deliverer:
 
     # The relay
 
-    def _pause(self, words: str, rows: Sequence[Queued]) -> None:
+    def _pause(self, words: str, rows: Sequence[Queued], longest: float = LONGEST_PAUSE) -> None:
         """Leave the relay alone for a while; the rows keep their places."""
         before, now = self._paused, self._now()
 
@@ -224,12 +238,19 @@ class Deliverer:
         if before is None or before.words != words:
             log.warning("relay %s takes nothing, %s: %s", self._relay, _mails(waiting), words)
         self._due_since = None
-        self._paused = _Pause(words, since, now, now + pause(failures), failures, waiting)
+        self._paused = _Pause(words, since, now, now + pause(failures, longest), failures, waiting)
         self._expired_at = None
         self._expire(self._paused)
 
     def _answered(self, taken: Queued, refusal: str) -> None:
         """The relay spoke about a mail; ``refusal`` is "" where it took it."""
+        self._note(taken, refusal)
+        if self._paused is not None:
+            log.info("relay %s takes mail again, after %s", self._relay, self._now() - self._paused.since)
+            self._paused = None
+            self._ramp = monotonic()
+
+    def _note(self, taken: Queued, refusal: str) -> None:
         if not refusal:
             self._refused.clear()
         else:
@@ -237,10 +258,6 @@ class Deliverer:
             self._refused[taken.id] = refusal
             if len(self._refused) > REFUSED_IN_A_ROW:
                 del self._refused[next(iter(self._refused))]
-        if self._paused is not None:
-            log.info("relay %s takes mail again, after %s", self._relay, self._now() - self._paused.since)
-            self._paused = None
-            self._ramp = monotonic()
 
     def _ramp_gap(self) -> float:
         """How long one mail after a pause keeps the next one waiting, in seconds."""

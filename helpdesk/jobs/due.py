@@ -29,5 +29,5 @@ class DueHandler:
         """Handle what is due now; False where nothing was."""
         if monotonic() >= self._next_look:
             self._next_look = monotonic() + LOOK_SECONDS
-            self._writer.run(lambda connection: handle.wake_covered(connection, self._now()))
+            self._writer.run(lambda connection: handle.wake_covered(connection, self._world, self._now()))
         return self._writer.run(lambda connection: handle.handle_due(connection, self._world, self._now())) > 0

@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 from helpdesk.domain.errors import ConfigError, PermanentFailure, TemporaryFailure
 from helpdesk.outbound.dialogue import Broken, Dialogue, Reply
 from helpdesk.outbound.headers import wire_address
-from helpdesk.outbound.transport import LONGEST_SEND, Accepted, RelayDown
+from helpdesk.outbound.transport import LONGEST_SEND, Accepted, RelayDown, SenderRefused
 
 #: The way to a relay's address takes so long at most, in seconds; a host may have several.
 CONNECT_SECONDS = 20.0
@@ -34,6 +34,7 @@ CONNECT_SECONDS = 20.0
 GOODBYE_SECONDS = 2.0
 
 # About our login or the state of the session, not about the mail.
+_TOO_LARGE = 552
 _OUR_SESSION = frozenset({503, 530, 534, 535, 538})
 _GOODBYE = 421
 _GO_AHEAD = 354
@@ -78,10 +79,11 @@ class _Step(NamedTuple):
 
 
 class _SessionOver(Exception):
-    """The connection ended before the relay took the mail; ``of_mail`` where it had begun to take it."""
+    """The connection ended before the relay took the mail; ``of_mail`` where it had begun to take it, ``of_sender``
+    where it ended by the answer to the sender."""
 
-    def __init__(self, words: str, of_mail: bool) -> None:
-        self.of_mail = of_mail
+    def __init__(self, words: str, of_mail: bool, of_sender: bool) -> None:
+        self.of_mail, self.of_sender = of_mail, of_sender
         super().__init__(words)
 
 
@@ -131,8 +133,9 @@ class Relay:
             try:
                 return self._transaction(self._connect(end), end, envelope_from, recipient, data)
             except _SessionOver as over:
-                kind = TemporaryFailure if over.of_mail else RelayDown
-                raise kind(str(over)) from over.__cause__
+                if over.of_mail:
+                    raise TemporaryFailure(str(over)) from over.__cause__
+                raise RelayDown(str(over), of_sender=over.of_sender) from over.__cause__
 
     def close(self) -> None:
         """Say goodbye if a connection is open; the next send opens another.
@@ -319,8 +322,8 @@ class Relay:
             if refusal is None and reply.code not in step.good:
                 is_mail = step.command.startswith("MAIL")
                 if reply.code == _GOODBYE or step.command == "RSET":
-                    raise self._over(f"{step.words} {reply}", of_mail=not is_mail)
-                refusal = self._refusal(step.words, reply, of_session=is_mail and reply.code in _OUR_SESSION)
+                    raise self._over(f"{step.words} {reply}", of_mail=not is_mail, of_sender=is_mail)
+                refusal = self._refusal(step.words, reply, of_sender=is_mail)
             elif refusal is not None and reply.code == _GO_AHEAD:
                 # It waits for a mail although it refused to take one: an empty one, to nobody (RFC 2920 section 3.1).
                 with contextlib.suppress(Broken):
@@ -361,17 +364,17 @@ class Relay:
 
     # Words
 
-    def _refusal(self, what: str, reply: Reply, *, of_session: bool = False) -> TemporaryFailure | PermanentFailure:
+    def _refusal(self, what: str, reply: Reply, *, of_sender: bool = False) -> TemporaryFailure | PermanentFailure:
         words = self._failed(f"{what} {reply}")
-        if of_session:
-            return RelayDown(words)
-        if reply.code >= 500 and reply.code not in _OUR_SESSION:
-            return PermanentFailure(words)
+        if reply.code in _OUR_SESSION:
+            return RelayDown(words, of_sender=True) if of_sender else TemporaryFailure(words)
+        if reply.code >= 500:
+            return SenderRefused(words) if of_sender and reply.code != _TOO_LARGE else PermanentFailure(words)
         return TemporaryFailure(words)
 
-    def _over(self, what: str, of_mail: bool) -> _SessionOver:
+    def _over(self, what: str, of_mail: bool, of_sender: bool = False) -> _SessionOver:
         self._drop()
-        return _SessionOver(self._failed(what), of_mail)
+        return _SessionOver(self._failed(what), of_mail, of_sender)
 
     def _down(self, what: str) -> RelayDown:
         options = self._options

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from helpdesk.domain.errors import TemporaryFailure
+from helpdesk.domain.errors import PermanentFailure, TemporaryFailure
 
 #: No ``send`` takes longer than this, in seconds, whatever the other side does.
 LONGEST_SEND = 1080.0
@@ -19,7 +19,18 @@ class Accepted:
 
 
 class RelayDown(TemporaryFailure):
-    """The relay takes no mail at all now, whichever it is: the queue waits as it is, this mail is not to blame."""
+    """The relay takes no mail at all now, whichever it is: the queue waits as it is, this mail is not to blame.
+
+    ``of_sender`` where it said so when it heard the sender, so that another mail may fare better after all.
+    """
+
+    def __init__(self, words: str, *, of_sender: bool = False) -> None:
+        self.of_sender = of_sender
+        super().__init__(words)
+
+
+class SenderRefused(PermanentFailure):
+    """The relay will never take a mail from this sender."""
 
 
 class Transport(Protocol):

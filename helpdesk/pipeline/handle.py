@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -172,18 +173,24 @@ def _tell_given_up(connection: sa.Connection, world: World, row: Input, now: dat
         log.exception("nobody could be told that input %d was given up", row.id)
 
 
-def wake_covered(connection: sa.Connection, now: datetime) -> int:
-    """Queue a change for held tickets that a contract covers by now: one imported before the day that it starts on."""
-    found = tickets.coverable(connection, now.date())
-    for tenant, ticket_id in found:
-        inputs.add(connection, tenant, Trigger.CHANGE.value, ticket_id, {"kind": "contract"}, now)
-    return len(found)
+def wake_covered(connection: sa.Connection, world: World, now: datetime) -> int:
+    """Queue a change for held tickets that a contract covers by now: one imported before the day that it starts on.
+
+    The day is that of the ticket's desk, as where a mail is asked for a contract.
+    """
+    woken = 0
+    for desk in world.desks.values():
+        day = now.astimezone(ZoneInfo(desk.facts.zone)).date()
+        for ticket_id in tickets.coverable(connection, desk.facts.tenant, desk.facts.key, day):
+            inputs.add(connection, desk.facts.tenant, Trigger.CHANGE.value, ticket_id, {"kind": "contract"}, now)
+            woken += 1
+    return woken
 
 
 def handle_due(connection: sa.Connection, world: World, now: datetime, limit: int = 50) -> int:
     """Handle due timers and waiting inputs; each in a savepoint, so that a bad one never stops the others."""
     done = 0
-    for row in inputs.waiting(connection, limit):
+    for row in inputs.waiting(connection, limit, now):
         done += 1
         try:
             with connection.begin_nested():

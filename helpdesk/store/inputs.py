@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -36,11 +36,11 @@ def add(
     wakes.note(connection, wakes.INPUT)
 
 
-def waiting(connection: sa.Connection, limit: int) -> list[Input]:
+def waiting(connection: sa.Connection, limit: int, now: datetime) -> list[Input]:
     """Inputs to handle, oldest first, each locked for this transaction."""
     rows = connection.execute(
         sa.select(input_)
-        .where(input_.c.done_at.is_(None))
+        .where(input_.c.done_at.is_(None), sa.or_(input_.c.not_before.is_(None), input_.c.not_before <= now))
         .order_by(input_.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -50,14 +50,18 @@ def waiting(connection: sa.Connection, limit: int) -> list[Input]:
     ]
 
 
-#: An input that fails so often is given up, and the log says so each time.
-ATTEMPTS = 5
+#: After a failed attempt an input waits so long, in seconds; after the last of these it is given up. The log says so
+#: each time.
+WAITS = (5.0, 30.0, 180.0, 1200.0)
 
 
 def fail(connection: sa.Connection, input_id: int, attempts: int, now: datetime) -> bool:
-    """The input could not be handled: it is tried again at the next tick, a few times; True where it is given up."""
-    connection.execute(sa.update(input_).where(input_.c.id == input_id).values(attempts=attempts))
-    return attempts >= ATTEMPTS and finish(connection, input_id, "could not be handled: see the log", now)
+    """The input could not be handled: it is tried again after a while, a few times; True where it is given up."""
+    if attempts > len(WAITS):
+        return finish(connection, input_id, "could not be handled: see the log", now)
+    again = now + timedelta(seconds=WAITS[attempts - 1])
+    connection.execute(sa.update(input_).where(input_.c.id == input_id).values(attempts=attempts, not_before=again))
+    return False
 
 
 def finish(connection: sa.Connection, input_id: int, outcome: str, now: datetime) -> bool:

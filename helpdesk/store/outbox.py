@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -227,13 +227,23 @@ class NotWaiting(Exception):
 
 
 def retry(connection: sa.Connection, number: int | None, now: datetime) -> int:
-    """Make a waiting row due at once, or all of them; how many. Raises NotWaiting for one that is not waiting."""
+    """Make a waiting row due at once, or all of them; how many.
+
+    One that failed or expired is tried anew for as long as it was worth at first: the reason may be mended. Raises
+    NotWaiting for one that ended otherwise.
+    """
     query = sa.update(outbox).where(_WAITING, outbox.c.not_before > now).values(not_before=now)
-    if number is not None:
-        _find(connection, number)
-        query = query.where(outbox.c.id == number)
-    count = connection.execute(query).rowcount
-    return count if number is None else 1
+    if number is None:
+        return connection.execute(query).rowcount
+    row = _find(connection, number, ("waiting", *GIVEN_UP))
+    if row.state != "waiting":
+        life = row.expires_at - row.created_at
+        anew = {"state": "waiting", "not_before": now, "expires_at": now + life, "ended_at": None, "lease_until": None}
+        update(connection, outbox, number, anew)
+        wakes.note(connection, wakes.relay(row.relay))
+    else:
+        connection.execute(query.where(outbox.c.id == number))
+    return 1
 
 
 def cancel(connection: sa.Connection, number: int, words: str, now: datetime) -> Queued:
@@ -246,11 +256,15 @@ def cancel(connection: sa.Connection, number: int, words: str, now: datetime) ->
     return taken
 
 
-def _find(connection: sa.Connection, number: int) -> Any:
+#: How a mail ends that no relay took.
+GIVEN_UP = ("failed", "expired")
+
+
+def _find(connection: sa.Connection, number: int, states: Collection[str] = ("waiting",)) -> Any:
     row = connection.execute(sa.select(outbox).where(outbox.c.id == number).with_for_update()).first()
     if row is None:
         raise NotWaiting(f"there is no mail {number} in the outbox")
-    if row.state != "waiting":
+    if row.state not in states:
         raise NotWaiting(f"mail {number} does not wait any more: it is {row.state}")
     return row
 

@@ -327,6 +327,7 @@ input_ = sa.Table(
     sa.Column("data", sa.JSON, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", Instant),
     sa.Column("done_at", Instant),
     _text("outcome"),
 )

@@ -145,14 +145,16 @@ def held_for_contract(connection: sa.Connection, organisation_id: int) -> list[i
     )
 
 
-def coverable(connection: sa.Connection, day: date) -> list[tuple[str, int]]:
-    """(tenant, id) of tickets held for a contract whose organisation has one on this day, and no change waits for them."""
+def coverable(connection: sa.Connection, tenant: str, desk: str, day: date) -> list[int]:
+    """Tickets of a desk held for a contract whose organisation has one on this day, and no change waits for them."""
     waiting = sa.select(input_.c.ticket_id).where(input_.c.done_at.is_(None), input_.c.trigger == "change")
     rows = connection.execute(
-        sa.select(ticket.c.tenant, ticket.c.id)
+        sa.select(ticket.c.id)
         .distinct()
         .join(contract, contract.c.organisation_id == ticket.c.organisation_id)
         .where(
+            ticket.c.tenant == tenant,
+            ticket.c.desk == desk,
             ticket.c.status == Status.HELD.value,
             ticket.c.reason == Reason.CONTRACT.value,
             contract.c.starts <= day,
@@ -161,7 +163,7 @@ def coverable(connection: sa.Connection, day: date) -> list[tuple[str, int]]:
         )
         .order_by(ticket.c.id)
     )
-    return [(row.tenant, row.id) for row in rows]
+    return list(rows.scalars())
 
 
 def adopt_members(connection: sa.Connection, tenant: str) -> list[int]:

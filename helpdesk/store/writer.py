@@ -38,6 +38,7 @@ STUCK_SECONDS = 60.0
 class _Job(Generic[T]):
     work: Callable[[sa.Connection], T]
     future: Future[T]
+    submitted: float
 
     def fail(self, problem: Exception) -> None:
         """Tell the waiter that the database did not take it."""
@@ -83,7 +84,7 @@ class Writer:
 
     def submit(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> Future[T]:
         """Queue a job; its future holds the result once that is durable, or why it is not."""
-        job = _Job(work, Future())
+        job = _Job(work, Future(), monotonic())
         job.future.set_running_or_notify_cancel()  # whoever loses interest cancels nothing
         with self._wake:
             if self._stopping:
@@ -155,12 +156,13 @@ class Writer:
 
     def _do_group(self) -> None:
         started: list[_Job[Any]] = []
+        began = monotonic()
         fault = self._commit(self._group(started))
         if fault is None:
             return
         if not started:
-            # No transaction could even begin: the first waiter must hear of it, or it would wait for ever.
-            started.append((self._urgent or self._others).popleft())
+            # No transaction could even begin: whoever waited all the while has waited long enough (F10).
+            started = [job for queue in (self._urgent, self._others) for job in _waited(queue, began)]
         if fault.job is not None and len(started) > 1:
             # It may have a fault of its own: the others once more without it, and it alone.
             self._commit_without(fault.job, started)
@@ -223,6 +225,12 @@ class Writer:
         if words != self._fault:
             log.warning("a group of %d writes was undone: %s", writes, words)
         self._fault = words
+
+
+def _waited(queue: deque[_Job[Any]], since: float) -> Iterator[_Job[Any]]:
+    """Take the jobs out that were there by then."""
+    while queue and queue[0].submitted <= since:
+        yield queue.popleft()
 
 
 _FAILED = object()

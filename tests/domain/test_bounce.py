@@ -36,6 +36,8 @@ def test_finds_the_status_in_what_a_server_said(words, status):
         ("4.4.7", Cause.TOO_LONG, False),
         ("5.0.0", Cause.UNKNOWN, True),
         ("5.6.0", Cause.UNKNOWN, False),
+        ("5.1.7", cause("5.1.7"), False),
+        ("5.1.8", cause("5.1.8"), False),
         ("", Cause.UNKNOWN, False),
     ],
 )

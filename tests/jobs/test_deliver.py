@@ -17,7 +17,7 @@ from helpdesk.jobs import deliver
 from helpdesk.jobs.deliver import CLAIMED, Deliverer
 from helpdesk.jobs.loop import STUCK_SECONDS
 from helpdesk.outbound.smtp import Relay, RelayOptions
-from helpdesk.outbound.transport import LONGEST_SEND, Accepted, RelayDown, Transport
+from helpdesk.outbound.transport import LONGEST_SEND, Accepted, RelayDown, SenderRefused, Transport
 from helpdesk.store import inputs, outbox
 from helpdesk.store.engine import lease_clock
 from helpdesk.store.outbox import LEASE_SECONDS, Waiting
@@ -224,7 +224,7 @@ def test_what_expires_ends_while_the_relay_is_away(sqlite):
         desk.work()
         server = Sink(port=port)
         with desk.engine.begin() as connection:
-            told = inputs.waiting(connection, 10)
+            told = inputs.waiting(connection, 10, desk.now)
 
         assert desk.states() == {"first": "waiting", "automatic": "expired", "answer": "expired"}
         assert [(one.ticket_id, one.data["outcome"], one.data["kind"]) for one in told] == [
@@ -272,6 +272,63 @@ def test_the_rate_is_capped_at_all_times(sqlite, sink):
 
     times = [one.at for one in sink.deliveries]
     assert times[-1] - times[0] > 6 / 10
+
+
+def test_a_sender_that_the_relay_will_not_hear_stops_nobody_else(sqlite):
+    """Mutant: the first in the queue is asked with again and again, and no mail leaves for days."""
+
+    def act(recipient: str) -> None:
+        if recipient.startswith("bad"):
+            raise RelayDown("main refused the sender: 530 5.7.0 not you", of_sender=True)
+
+    told = Told(act)
+    with office(sqlite, told) as desk:
+        desk.add("bad1", "bad2", "bad3", *"abc")
+        for _ in range(60):
+            desk.work()
+            desk.later(seconds=1)
+        assert desk.states() == {
+            **dict.fromkeys(("bad1", "bad2", "bad3"), "waiting"),
+            **dict.fromkeys("abc", "sent"),
+        }
+        asked = len(told.tried)
+        for _ in range(60):
+            desk.work()
+            desk.later(minutes=1)
+
+    assert len(told.tried) - asked < 3 * 8, "it is asked with less and less often"
+
+
+def test_a_relay_that_refuses_our_sender_for_good_gives_up_nothing_more(sqlite):
+    """A login that changed: what people wrote waits until somebody mends it. Mutant: the outbox is empty in a second."""
+    refuses = [True]
+
+    def act(recipient: str) -> None:
+        if refuses[0]:
+            raise SenderRefused("main refused the sender: 553 5.7.1 not owned by user")
+
+    with office(sqlite, Told(act)) as desk:
+        desk.add(*(f"m{number:02}" for number in range(40)))
+        for _ in range(120):
+            desk.work()
+            desk.later(minutes=1)
+        failed = [one.id for one in desk.rows(ended=True) if one.state == "failed"]
+        assert len(failed) == deliver.REFUSED_IN_A_ROW - 1
+        assert "553 5.7.1 not owned by user" in desk.deliverer.condition()
+
+        refuses[0] = False
+        with desk.engine.begin() as connection:
+            assert [outbox.retry(connection, one, desk.now) for one in failed] == [1] * len(failed)
+            with pytest.raises(outbox.NotWaiting, match="there is no mail 999"):
+                outbox.retry(connection, 999, desk.now)
+        for _ in range(5):
+            desk.later(hours=5)
+            desk.work()
+
+        assert set(desk.states().values()) == {"sent"}
+        assert desk.deliverer.condition() == ""
+        with desk.engine.begin() as connection, pytest.raises(outbox.NotWaiting, match="it is sent"):
+            outbox.retry(connection, failed[0], desk.now)
 
 
 # --- one mail that is not taken ---------------------------------------------------------------------------------------

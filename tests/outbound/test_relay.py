@@ -18,7 +18,7 @@ from helpdesk.domain.mail import Mailbox
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.maildir import MaildirRelay
 from helpdesk.outbound.smtp import Relay, RelayOptions
-from helpdesk.outbound.transport import RelayDown, Transport
+from helpdesk.outbound.transport import RelayDown, SenderRefused, Transport
 from tests.servers.certificate import Certificate, make
 from tests.servers.found import require
 from tests.servers.postfix import Postfix
@@ -137,16 +137,22 @@ def test_unknown_host_is_the_relays_trouble():
 def test_a_session_that_ends_before_any_mail_is_the_relays_trouble(sink, reply):
     sink.refuse_sender(reply)
     with relay_to(sink.port) as relay:
-        with pytest.raises(RelayDown):
+        with pytest.raises(RelayDown) as raised:
             relay.send(FROM, BOB, MAIL)
         relay.send(FROM, BOB, MAIL)
 
+    assert raised.value.of_sender is (reply != "hang up")
     assert len(sink.deliveries) == 1
 
 
 @pytest.mark.parametrize(
     ("reply", "failure"),
-    [("451 4.1.8 who is that", TemporaryFailure), ("452 4.3.1 full", TemporaryFailure), ("552 big", PermanentFailure)],
+    [
+        ("553 5.7.1 not yours", SenderRefused),
+        ("451 4.1.8 who is that", TemporaryFailure),
+        ("452 4.3.1 full", TemporaryFailure),
+        ("552 big", PermanentFailure),
+    ],
 )
 def test_a_refused_sender_is_this_mails_trouble(sink, reply, failure):
     sink.refuse_sender(reply)

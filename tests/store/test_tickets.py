@@ -188,13 +188,28 @@ def test_inputs_wait_in_order_and_end_once(connection):
     for kind in ("a", "b"):
         inputs.add(connection, "acme", "change", number, {"kind": kind}, NOW)
 
-    first, second = inputs.waiting(connection, 10)
+    first, second = inputs.waiting(connection, 10, NOW)
 
     assert [one.data["kind"] for one in (first, second)] == ["a", "b"]
-    assert inputs.waiting(connection, 1) == [first]
+    assert inputs.waiting(connection, 1, NOW) == [first]
     assert inputs.finish(connection, first.id, "done", NOW)
     assert not inputs.finish(connection, first.id, "done", NOW)
-    assert inputs.waiting(connection, 10) == [second]
+    assert inputs.waiting(connection, 10, NOW) == [second]
+
+
+def test_an_input_that_fails_comes_again_later_and_later_for_half_an_hour(connection):
+    """Mutant: it is tried again at once, and five seconds of a fault of ours give it up."""
+    inputs.add(connection, "acme", "change", add_ticket(connection), {"kind": "a"}, NOW)
+    at = NOW
+    for attempt, wait in enumerate(inputs.WAITS, start=1):
+        (one,) = inputs.waiting(connection, 10, at)
+        assert not inputs.fail(connection, one.id, attempt, at)
+        assert inputs.waiting(connection, 10, at + timedelta(seconds=wait - 1)) == []
+        at += timedelta(seconds=wait)
+
+    assert at - NOW > timedelta(minutes=20)
+    assert inputs.fail(connection, one.id, len(inputs.WAITS) + 1, at)
+    assert inputs.waiting(connection, 10, at + timedelta(days=1)) == []
 
 
 def test_decisions_come_back_in_order(connection):

@@ -185,3 +185,32 @@ def test_where_not_even_a_transaction_begins_nobody_waits_for_ever(tmp_path, sql
     assert writer.run(put("again")) == 1
     writer.stop()
     engine.dispose()
+
+
+def test_whoever_waits_through_an_attempt_to_begin_hears_of_its_end(sqlite):
+    """Mutant: one of many clients gets its answer for each half minute that the database is locked."""
+    engine = connect(sqlite.url.render_as_string())
+    tried, all_there = threading.Event(), threading.Event()
+    attempts = []
+
+    @sa.event.listens_for(engine, "begin")
+    def refuse(connection):
+        attempts.append(1)
+        tried.set()
+        all_there.wait(10)
+        raise sa.exc.OperationalError("BEGIN", {}, Exception("database is locked"))
+
+    writer = Writer(engine)
+    early = [writer.submit(put(str(number)), urgent=number % 2 == 0) for number in range(8)]
+    writer.start()
+    tried.wait(10)
+    late = writer.submit(put("late"))
+    all_there.set()
+    for future in early:
+        with pytest.raises(TemporaryFailure):
+            future.result(10)
+    with pytest.raises(TemporaryFailure):
+        late.result(10)
+    assert len(attempts) == 2, "whoever came during the first attempt had one of his own"
+    writer.stop()
+    engine.dispose()
