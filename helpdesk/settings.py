@@ -269,7 +269,7 @@ class Alarm(Secret):
 class Health(Section):
     """How the daemon shows that it is well, and when it raises the alarm."""
 
-    alarm_after_seconds: Annotated[int, Field(ge=1, le=100)] = 60
+    alarm_after_seconds: Annotated[int, Field(ge=1, le=100)] = 90
     file: Path = Path("health.json")
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0

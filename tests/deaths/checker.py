@@ -127,6 +127,9 @@ def _outbox(connection: sqlite3.Connection, came: Sequence[Arrived]) -> Iterator
     left = {one.message_id for one in came}
     if decided != left:
         yield f"{len(decided - left)} mails are marked sent and never came; {len(left - decided)} came undecided"
+    for one in came:
+        if one.message_id not in decided:
+            yield f"{one.message_id} to {one.recipient} came undecided: {one.text.splitlines()[0]}"
     bodies = {message_id: data for *_, message_id, _, data in rows}
     for one in came:
         if one.message_id in bodies and bodies[one.message_id] != one.data:

@@ -12,10 +12,9 @@ from tests.deaths.harness import Running
 from tests.deaths.zygote import Zygote
 
 
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """A test that fails leaves no daemon behind."""
-    yield
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """No daemon outlives its test, nor its sink, whose port another test may have next."""
     for running in list(Running.alive):
         running.kill()
 

@@ -26,6 +26,8 @@ BREAKS_PER_MAIL = 8
 IMAP_CUTS, MANY_IMAP_CUTS = 6, 400
 #: A line that breaks while the password is being said is not tried again for so many seconds, so that no account is locked.
 LOGIN_PAUSE = 60
+#: The pause may last long enough to be told; that is no mail of the desk's.
+ALARM = '[[alarm]]\ncommand = ["true"]\n'
 #: Octets in one mail's dialogue with the IMAP server, about: cuts beyond it are met by the next mail.
 IMAP_OCTETS = {"to the server": 300, "to the client": 900}
 
@@ -93,6 +95,8 @@ def test_f12_the_line_to_the_imap_server_breaks_often(
 def _break_imap(tmp_path: Path, sink: Sink, mailbox: Mailbox, lines: list[Line], cuts: int) -> None:
     lines.append(line := Line(mailbox.server.imap_port))
     deaths = Deaths(tmp_path / "desk", sink, mailbox, imap_port=line.port)
+    settings = deaths.config / "helpdesk.toml"
+    settings.write_text(settings.read_text() + ALARM)
     one = OneMail(deaths, "imap", patience=LOGIN_PAUSE + 60)
     one.begin()
     chance = Random(cuts)
