@@ -303,7 +303,8 @@ class Daemon:
             job.loop.start()
         self._ticker.start()
         for listener in self.listeners:
-            listener.start()
+            with _naming(f"the {listener.options.kind} door", _place(listener.options)):
+                listener.start()
             log.info("%s door at %s", listener.options.kind, listener.address)
         for watcher in self._watchers:
             watcher.start()
@@ -364,7 +365,8 @@ class Daemon:
         self._health_file = health.file
         self._health_server = HealthServer(health.host, health.port, self.watch.report) if health.port else None
         if self._health_server is not None:
-            self._health_server.start()
+            with _naming("the health port", f"{health.host}:{health.port}"):
+                self._health_server.start()
         self._alarm.start()
         self._ticked = monotonic()
         self.watch.start()
@@ -500,6 +502,19 @@ class Daemon:
                     handle.quarantine(connection, self.world, taken, cause, now)
 
         self.writer.run(work, urgent=True)
+
+
+@contextmanager
+def _naming(what: str, place: str) -> Iterator[None]:
+    """An OSError within says what could not be opened where."""
+    try:
+        yield
+    except OSError as problem:
+        raise OSError(problem.errno, f"{what} at {place} cannot be opened: {problem.strerror or problem}") from None
+
+
+def _place(options: ListenerOptions) -> str:
+    return str(options.path or f"{options.host}:{options.port}")
 
 
 @contextmanager

@@ -98,6 +98,7 @@ def show(folder: Path, number: int, raw: bool) -> None:
 @click.pass_obj
 def release(folder: Path, number: int) -> None:
     """Let a mail be read anew; the running daemon does so within a second."""
+    from helpdesk.rules.hear_agent import CLAIMS
     from helpdesk.settings import load
     from helpdesk.store import spool
 
@@ -107,6 +108,10 @@ def release(folder: Path, number: int) -> None:
         if not spool.release(connection, number, "by command line", clock(settings)()):
             raise Stopped(f"mail {found.id} was released already", os.EX_DATAERR)
     say(f"Mail {number} is released: it is read anew.")
+    if found.cause.startswith(CLAIMS):
+        name = found.cause.removeprefix(CLAIMS).partition(",")[0]
+        say(f"Nothing proves that it is from {name}, so it is filed on the ticket and not sent to the customer.")
+        say("If it should go out, ask him to send it again over the submission listener or a border that proves him.")
 
 
 def _find(connection: sa.Connection, number: int) -> SetAsideMail:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: More open files than this no daemon needs.
+DESCRIPTORS = 65536
+
 
 @click.command()
 @click.option(
@@ -38,6 +42,7 @@ def serve(folder: Path, log_level: str, notify_socket: str, watchdog_usec: int, 
 
     SIGTERM or Ctrl-C finishes what is in hand; a second one ends at once. SIGHUP takes up changed templates.
     """
+    _want_descriptors()
     # Before the slow imports, so that whoever starts us may stop us from the first moment on.
     signals = Signals()
     outlet = start_logging(log_level)
@@ -50,7 +55,7 @@ def serve(folder: Path, log_level: str, notify_socket: str, watchdog_usec: int, 
         try:
             daemon.start()
         except OSError as problem:
-            raise Stopped(f"a door cannot be opened: {problem}", os.EX_UNAVAILABLE) from None
+            raise Stopped(str(problem.strerror or problem), os.EX_UNAVAILABLE) from None
     outlet.say(_ready(daemon))
     systemd.tell("READY=1")
     while signals.next() == signal.SIGHUP:
@@ -61,6 +66,14 @@ def serve(folder: Path, log_level: str, notify_socket: str, watchdog_usec: int, 
     log.info("stopping")
     daemon.stop()
     log.info("stopped")
+
+
+def _want_descriptors() -> None:
+    """As many open files as we may have: 1,024, what most systems give at first, are three full doors."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class Signals:

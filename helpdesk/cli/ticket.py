@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,8 @@ from helpdesk.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from helpdesk.domain.ticket import Ticket
     from helpdesk.settings import Settings
     from helpdesk.store.tickets import Event, Listed
@@ -81,10 +84,7 @@ def show(folder: Path, reference: str, why: bool, as_json: bool) -> None:
 
     settings = load(folder)
     with database(settings) as engine, reading(engine).begin() as connection:
-        found = tickets.find_anywhere(connection, reference)
-        if found is None:
-            raise Stopped(f"there is no ticket {reference}; helpdesk ticket list --all shows them", os.EX_DATAERR)
-        _, one = found
+        one = _find(connection, reference)
         timers = tickets.timers(connection, one.id)
         history = tickets.history(connection, one.id)
         decisions = tickets.decisions(connection, one.id) if why else []
@@ -99,6 +99,37 @@ def show(folder: Path, reference: str, why: bool, as_json: bool) -> None:
     for decision in decisions:
         say()
         _show_decision(decision, zone)
+
+
+@ticket.command()
+@click.argument("reference")
+@click.argument("number", metavar="[MAIL]", type=int, required=False)
+@click.pass_obj
+def raw(folder: Path, reference: str, number: int | None) -> None:
+    """Write a mail of the ticket to stdout as it came: the newest, or the one that ticket show calls mail MAIL."""
+    from helpdesk.settings import load
+    from helpdesk.store import spool, tickets
+    from helpdesk.store.engine import reading
+
+    with database(load(folder)) as engine, reading(engine).begin() as connection:
+        one = _find(connection, reference)
+        numbers = [event.spool_id for event in tickets.history(connection, one.id) if event.spool_id]
+        wanted = number or (numbers[-1] if numbers else 0)
+        taken = spool.load(connection, wanted) if wanted in numbers else None
+    if taken is None:
+        raise Stopped(
+            f"ticket {reference} has no such mail; helpdesk ticket show {reference} names them", os.EX_DATAERR
+        )
+    sys.stdout.buffer.write(taken.mail.data)
+
+
+def _find(connection: sa.Connection, reference: str) -> Ticket:
+    from helpdesk.store import tickets
+
+    found = tickets.find_anywhere(connection, reference)
+    if found is None:
+        raise Stopped(f"there is no ticket {reference}; helpdesk ticket list --all shows them", os.EX_DATAERR)
+    return found[1]
 
 
 def _zone(settings: Settings, desk: str) -> str:
@@ -154,7 +185,7 @@ def _span(length: timedelta) -> str:
 
 def _show_event(event: Event, zone: str) -> None:
     who = f"  {one_line(event.person)}" if event.person else ""
-    details = _details(event.data)
+    details = "; ".join(filter(None, (f"mail {event.spool_id}" if event.spool_id else "", _details(event.data))))
     say(f"{local_time(event.at, zone)}  {event.kind.value}{who}" + (f"  ({one_line(details)})" if details else ""))
     for file in event.data.get("files", ()):
         say(f"    file: {one_line(file['name'] or 'unnamed')} ({file['type']}, {size_in_words(file['size'])})")
@@ -209,6 +240,7 @@ def _as_json(
                 "kind": event.kind.value,
                 "person": event.person,
                 "text": event.text,
+                "mail": event.spool_id,
                 "data": dict(event.data),
             }
             for event in history

@@ -128,9 +128,13 @@ class TimerDue:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something an administrator changed: ``kind`` is what, for example "contract"."""
+    """Something an administrator changed: ``kind`` is what, for example "contract".
+
+    ``heard`` is true where the customer was written to about the ticket before.
+    """
 
     kind: str
+    heard: bool = True
 
 
 @dataclass(frozen=True, slots=True)

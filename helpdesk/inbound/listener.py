@@ -45,6 +45,10 @@ PATIENCE_WHEN_FULL = 0.25
 SOCKET_MODE = 0o660
 _PASSWORD_CHECKS_AT_ONCE = 4
 _BACKLOG = 256
+#: Where no connection can be accepted, because descriptors or memory are short, it is tried again after so many seconds.
+ACCEPT_AGAIN_SECONDS = 1.0
+#: That is said again in the log after so many seconds.
+SHORTAGE_TOLD_SECONDS = 60.0
 _THIS_MACHINE = "127.0.0.1"
 
 
@@ -132,8 +136,9 @@ class Listener:
         self.octets_held = 0
         self._sessions: dict[Session, str] = {}
         self._peers: Counter[str] = Counter()
-        self._server: asyncio.AbstractServer | None = None
-        self._socket: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._told_shortage = float("-inf")
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_loop_fault)
         self._thread = threading.Thread(target=self._run, name=f"{options.kind}-door", daemon=True)
@@ -151,8 +156,8 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that is listened on, also where the options said 0; 0 for a unix socket."""
-        assert self._socket is not None, "not started"
-        return 0 if self.options.path else int(self._socket.getsockname()[1])
+        assert self._sockets, "not started"
+        return 0 if self.options.path else self._port
 
     @property
     def address(self) -> str:
@@ -244,17 +249,36 @@ class Listener:
 
     async def _listen(self) -> None:
         options = self.options
-        kind = LmtpSession if options.kind == "lmtp" else Session
-
-        def session() -> Session:
-            return kind(self, self._loop)
-
         if options.path is not None:
-            self._socket = _bound_socket(options.path)
-            self._server = await self._loop.create_unix_server(session, sock=self._socket, backlog=_BACKLOG)
+            self._sockets = [_bound_socket(options.path)]
         else:
-            server = await self._loop.create_server(session, options.host, options.port, backlog=_BACKLOG)
-            self._server, self._socket = server, server.sockets[0]
+            self._sockets = _listening_sockets(options.host, options.port)
+            self._port = int(self._sockets[0].getsockname()[1])
+        self._accepting = [self._loop.create_task(self._accept(one)) for one in self._sockets]
+
+    async def _accept(self, listening: socket.socket) -> None:
+        """Let connections in. asyncio's own servers spin and flood the log where no descriptor is left."""
+        kind = LmtpSession if self.options.kind == "lmtp" else Session
+        listening.setblocking(False)
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(listening)
+            except ConnectionError:
+                continue
+            except OSError as problem:
+                self._tell_shortage(problem)
+                await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+                continue
+            try:
+                await self._loop.connect_accepted_socket(lambda: kind(self, self._loop), connection)
+            except Exception as fault:  # noqa: BLE001  one connection costs no other
+                connection.close()
+                log_fault("a new connection", fault)
+
+    def _tell_shortage(self, problem: OSError) -> None:
+        if self._loop.time() - self._told_shortage >= SHORTAGE_TOLD_SECONDS:
+            self._told_shortage = self._loop.time()
+            log.error("%s door %s accepts no connections: %s", self.options.kind, self.address, problem.strerror)
 
     async def _wind_down(self, grace: float) -> None:
         self.stopping = True
@@ -263,10 +287,13 @@ class Listener:
         deadline = self._loop.time() + grace
         while self._sessions and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
-        assert self._server is not None
         if self.options.path is not None:
             self.options.path.unlink(missing_ok=True)
-        self._server.close()
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for listening in self._sockets:
+            listening.close()
         for session in list(self._sessions):
             session.abort()
         # One turn of the loop lets the cancelled sessions end before the loop does.
@@ -280,6 +307,20 @@ class Listener:
         self._thread.join()
         self._workers.shutdown(wait=False)
         self._loop.close()
+
+
+def _listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """One for each address of the host; OSError where it has none, or one of them cannot be had."""
+    found: list[socket.socket] = []
+    asked = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        for family, *_, address in dict.fromkeys(asked):
+            found.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+    except OSError:
+        for one in found:
+            one.close()
+        raise
+    return found
 
 
 def _bound_socket(path: Path) -> socket.socket:

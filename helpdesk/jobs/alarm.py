@@ -5,7 +5,9 @@ It needs no database and no template: either may be what is broken.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: While no channel takes a message it is offered again so often, in seconds.
 AGAIN_SECONDS = 60.0
+#: So many descriptors are kept for the channels, since their shortage is a trouble to be told.
+SPARE_DESCRIPTORS = 12
 #: So many messages wait at most; the oldest gives way.
 WAITING = 10
 
@@ -30,11 +34,13 @@ class Alarm:
         self._waiting: deque[Message] = deque(maxlen=WAITING)
         self._lock = threading.Lock()
         self._fault = ""
+        self._spare: list[int] = []
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
 
     def start(self) -> None:
+        self._keep_spare()
         self._thread.start()
 
     def stop(self) -> None:
@@ -57,7 +63,19 @@ class Alarm:
             self._wake.wait(self._again if self._waiting else None)
             self._wake.clear()
             if self._waiting and not self._stopping.is_set():
+                self._drop_spare()
                 self._send()
+                self._keep_spare()
+        self._drop_spare()
+
+    def _keep_spare(self) -> None:
+        with contextlib.suppress(OSError):
+            while len(self._spare) < SPARE_DESCRIPTORS:
+                self._spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _drop_spare(self) -> None:
+        while self._spare:
+            os.close(self._spare.pop())
 
     def _send(self) -> None:
         """All that waits goes as one message: the newest subject, the texts in order."""

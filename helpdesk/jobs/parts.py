@@ -60,7 +60,10 @@ def door(listener: Listener) -> tuple[Part, Probe]:
         lambda: listener.condition() or asked.condition(),
         "see the log; restart helpdesk if it does not come back",
         takes_mail=True,
-        lost=lambda: listener.lost() or asked.failing_seconds() > DOOR_LOST_SECONDS,
+        # A full door lives, and those who wait in it would be lost with it.
+        lost=lambda: (
+            listener.lost() or (asked.condition() != probe.FULL and asked.failing_seconds() > DOOR_LOST_SECONDS)
+        ),
     )
     return part, asked
 

@@ -5,6 +5,7 @@ Whoever wants the answer gets the last one at once, or hears that there has been
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -24,6 +25,8 @@ AGAIN_SECONDS = 5.0
 LAST_SECONDS = 2.0
 #: A door greets within so many seconds.
 GREETING_SECONDS = 10.0
+#: What is said of a door that answers, but to nobody more.
+FULL = "takes no more connections"
 #: A database's disk should have so many octets free, and room for so many times its log.
 FREE_OCTETS = 100 * 1000 * 1000
 FREE_LOGS = 2
@@ -85,13 +88,14 @@ def door(host: str, port: int, path: Path | None = None, *, tls_at_once: bool = 
         plain = _connected(host, port, path)
         with plain, _unverified().wrap_socket(plain) if tls_at_once else plain as connection:
             greeting = connection.recv(512)
-            connection.sendall(b"QUIT\r\n")
-            connection.recv(512)
+            with contextlib.suppress(OSError):  # who has no room says so and hangs up
+                connection.sendall(b"QUIT\r\n")
+                connection.recv(512)
     except OSError as problem:
         return f"does not answer: {problem.strerror or type(problem).__name__}"
     if greeting.startswith(b"220"):
         return ""
-    return "takes no more connections" if greeting.startswith(b"421") else "does not greet"
+    return FULL if greeting.startswith(b"421") else "does not greet"
 
 
 def _connected(host: str, port: int, path: Path | None) -> socket.socket:

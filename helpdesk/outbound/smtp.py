@@ -340,11 +340,21 @@ class Relay:
         body = (b"." if body.startswith(b".") else b"") + body
         try:
             session.talk.say(body + (b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"))
+        except Broken as broken:
+            # Some refuse amid the mail and hang up: what they said may still lie here.
+            with contextlib.suppress(Broken):
+                if (reply := session.talk.hear()).code >= 500:
+                    self._drop()
+                    return reply
+            raise self._unconfirmed(broken) from broken
+        try:
             return session.talk.hear(max(self._options.timeout, self._options.final_timeout))
         except Broken as broken:
-            self._drop()
-            words = self._failed(f"went away before it confirmed the mail: {broken}")
-            raise TemporaryFailure(words) from broken
+            raise self._unconfirmed(broken) from broken
+
+    def _unconfirmed(self, broken: Broken) -> TemporaryFailure:
+        self._drop()
+        return TemporaryFailure(self._failed(f"went away before it confirmed the mail: {broken}"))
 
     def _mail_options(self, session: _Session, envelope_from: str, recipient: str, data: bytes) -> list[str]:
         offers = session.offers

@@ -144,11 +144,13 @@ def change(connection: sa.Connection, desk: RunningDesk, ticket: Ticket, kind: s
     """Facts about something that an administrator changed."""
     group = ticket.requester.organisation
     contracts = people.contracts_of(connection, group.id) if group else ()
-    return _about(desk, ticket, Trigger.CHANGE, now, change=Change(kind), contracts=contracts)
+    what = Change(kind, heard=outbox.was_written_to(connection, ticket.id, Audience.CUSTOMER.value))
+    ration = Ration(*outbox.automatic_since(connection, desk.facts.tenant, ticket.requester.address, now))
+    return _about(desk, ticket, Trigger.CHANGE, now, change=what, contracts=contracts, ration=ration)
 
 
 def delivery(
-    connection: sa.Connection, desk: RunningDesk, ticket: Ticket, data: dict[str, Any], now: datetime
+    connection: sa.Connection, world: World, desk: RunningDesk, ticket: Ticket, data: dict[str, Any], now: datetime
 ) -> Facts:
     """Facts about the fate of an outbox row."""
     entry = tickets.entry(connection, data["event"]) if data.get("event") else None
@@ -164,17 +166,17 @@ def delivery(
         event_id=data.get("event"),
         audience=data.get("audience", Audience.CUSTOMER.value),
         status=data.get("status", ""),
-        told=_told(connection, desk, data, now),
+        told=_told(connection, world, desk, data, now),
     )
     return _about(desk, ticket, Trigger.DELIVERY, now, delivery=what, agent=author)
 
 
-def _told(connection: sa.Connection, desk: RunningDesk, data: dict[str, Any], now: datetime) -> bool:
-    """Whether mail to this address failed before within a day, so that people know."""
+def _told(connection: sa.Connection, world: World, desk: RunningDesk, data: dict[str, Any], now: datetime) -> bool:
+    """Whether the operator heard within a day that mail to this address fails."""
     if data["outcome"] == "sent":
         return False
-    since = now - timedelta(days=1)
-    return outbox.failed_before(connection, desk.facts.tenant, data["recipient"], since, data.get("mail", 0))
+    since, tenant, block = now - timedelta(days=1), desk.facts.tenant, "staff_unreachable"
+    return outbox.was_told_about(connection, tenant, world.operator, block, data["recipient"], since)
 
 
 def _about(desk: RunningDesk, ticket: Ticket, trigger: Trigger, now: datetime, **more: Any) -> Facts:

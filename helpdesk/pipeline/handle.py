@@ -148,7 +148,7 @@ def handle_input(connection: sa.Connection, world: World, row: Input, now: datet
     if trigger is Trigger.CHANGE:
         facts = gather.change(connection, desk, ticket, str(row.data["kind"]), now)
     else:
-        facts = gather.delivery(connection, desk, ticket, dict(row.data), now)
+        facts = gather.delivery(connection, world, desk, ticket, dict(row.data), now)
     decision = decide(facts, desk.rules[trigger])
     outcome = apply(connection, world, desk, facts, decision, at=row.created_at, input_id=row.id)
     inputs.finish(connection, row.id, outcome.why, now)

@@ -26,7 +26,7 @@ from helpdesk.inbound import mime
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
-from helpdesk.pipeline.words import contract_kind, undelivered, working_hours
+from helpdesk.pipeline.words import contract_kind, file_name, left_out, undelivered, working_hours
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import inputs, outbox, people, tickets
 
@@ -217,6 +217,7 @@ def _write_one(
                 "audience": audience.value,
                 "blocks": [one.block for one in blocks],
                 "to": [one.address for one in readers],
+                **_about(blocks),
             },
         )
     letter = LETTERS[audience]
@@ -239,6 +240,11 @@ def _write_one(
             outbox.set_sender(connection, row, _return_path(world, desk, event_id, row))
     if ticket is not None:
         tickets.note_message_id(connection, desk.facts.tenant, mail_id, ticket.id, event_id, letter)
+
+
+def _about(blocks: Sequence[Say]) -> dict[str, Value]:
+    """The address that a mail is about, where it is about one."""
+    return next(({"about": one.values["address"]} for one in blocks if "address" in one.values), {})
 
 
 def _return_path(world: World, desk: RunningDesk, event_id: int | None, row: int) -> str:
@@ -381,10 +387,15 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
     relaying = audience is Audience.CUSTOMER and occasion.relayed is not None
     showing = audience is Audience.AGENT and any(one.block in SHOWS_WORDS for one in blocks)
     files = occasion.facts.reading.attachments
-    if not (relaying or showing) or (showing and sum(one.size for one in files) > ENCLOSED_BYTES):
+    if not (relaying or showing) or (showing and not _fit(occasion.facts)):
         return ()
     enclosed = (Enclosure(one.name, one.type, mime.decode(occasion.raw, one)) for one in files)
     return tuple(one for one in enclosed if not (relaying and _is_ours(one)))
+
+
+def _fit(facts: Facts) -> bool:
+    """Whether a mail's files go along to the agent."""
+    return sum(one.size for one in facts.reading.attachments) <= ENCLOSED_BYTES
 
 
 def _is_ours(enclosed: Enclosure) -> bool:
@@ -420,7 +431,7 @@ def _values(
     contract = contract_of(connection, ticket, facts.contracts) if ticket else None
     writer = _writer(occasion)
     values: dict[str, object] = {
-        "contract": _contract(contract, ticket, reader.language) if contract else None,
+        "contract": _contract(contract, ticket, reader.language) if contract and not facts.third_party else None,
         "hours": working_hours(desk.calendar, reader.language),
         "how_to_renew": desk.how_to_renew,
         "found": _found(facts, ticket, reader.language),
@@ -440,7 +451,9 @@ def _values(
         "due": due,
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
         "words": Words(_words(connection, occasion, audience)),
-        "attachments": tuple(one.name or "unnamed file" for one in facts.reading.attachments),
+        "attachments": tuple(file_name(one, reader.language) for one in facts.reading.attachments)
+        if _fit(facts)
+        else tuple(left_out(one, reader.language) for one in facts.reading.attachments),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
         if ticket and reader.person_id

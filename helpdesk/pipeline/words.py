@@ -10,6 +10,7 @@ from babel.dates import format_date, format_time, get_timezone_location
 
 from helpdesk.domain.bounce import Cause
 from helpdesk.domain.calendar import Calendar
+from helpdesk.domain.reading import Attachment
 
 _MONDAY = date(2026, 11, 23)
 _AND = {"de": "und"}
@@ -43,9 +44,27 @@ _UNDELIVERED = {
 }
 
 
+_UNNAMED = {"en": "unnamed file", "de": "Datei ohne Namen"}
+_LEFT_OUT = {
+    "en": "{name} ({size}): too large to send along, the administrator has the whole mail (helpdesk ticket raw)",
+    "de": "{name} ({size}): zu groß, um hier mitzukommen; die ganze Mail hat der Administrator (helpdesk ticket raw)",
+}
+
+
 def undelivered(cause: Cause, language: str) -> str:
     """Why a mail did not arrive, as a clause; "" where nobody knows."""
     return _UNDELIVERED.get(language[:2], _UNDELIVERED["en"]).get(cause, "")
+
+
+def file_name(file: Attachment, language: str) -> str:
+    """What an attached file is called in a list."""
+    return file.name or _UNNAMED.get(language[:2], _UNNAMED["en"])
+
+
+def left_out(file: Attachment, language: str) -> str:
+    """The same for a file that does not go along."""
+    megabytes = f"{file.size / 1_000_000:.1f} MB"
+    return _LEFT_OUT.get(language[:2], _LEFT_OUT["en"]).format(name=file_name(file, language), size=megabytes)
 
 
 def contract_kind(kind: str, language: str) -> str:

@@ -13,11 +13,12 @@ def check(facts: Facts) -> Verdict | None:
         return None
     if facts.to_role:  # anybody may report abuse, and a person reads it
         return None
+    told = facts.may_say(Audience.CUSTOMER)
     effects: tuple[Effect, ...] = (
         SetStatus(Status.HELD, Reason.DETAILS),
-        Say(Audience.AGENT, "who_is_this", _proposed(facts)),
+        Say(Audience.AGENT, "who_is_this", {"opened": True, "told": told, **_proposed(facts)}),
     )
-    if facts.may_say(Audience.CUSTOMER):
+    if told:
         effects = (*effects, Say(Audience.CUSTOMER, "who_are_you"))
     return Verdict(effects, "nobody we know: held until an agent confirms who he is", final=True)
 

@@ -25,6 +25,8 @@ from helpdesk.domain.facts import Facts
 from helpdesk.domain.proof import CommandClass, Role, allowed
 from helpdesk.domain.ticket import Reason, Status, Ticket
 
+#: The cause of a mail that may be forged begins so.
+CLAIMS = "it claims to be from "
 #: An agent and the operator are told so often within an hour that mails in his name prove nothing.
 WARNINGS_PER_HOUR = 3
 #: So many of his mails come back to him within an hour; more can only be a machine's. Nor do more than a few come back
@@ -65,7 +67,7 @@ def check(facts: Facts) -> Verdict | None:
 def _unproven(facts: Facts) -> Verdict:
     """A forged From looks just like this, so nothing goes out, and both the agent on record and the operator hear of it."""
     assert facts.agent is not None
-    why = f"it claims to be from {facts.agent.name}, but nothing proves it ({facts.reading.proof_why or facts.proof})"
+    why = f"{CLAIMS}{facts.agent.name}, but nothing proves it ({facts.reading.proof_why or facts.proof})"
     told: tuple[Effect, ...] = ()
     if facts.ration.warned < WARNINGS_PER_HOUR:
         reason = facts.reading.proof_why or "your mail system proved nothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpdesk.domain.contract import entitlement
-from helpdesk.domain.decision import Audience, Say, SetStatus, UseContract, Verdict
+from helpdesk.domain.decision import Audience, Effect, Say, SetStatus, UseContract, Verdict
 from helpdesk.domain.facts import Facts
 from helpdesk.domain.ticket import Reason, Status
 
@@ -20,15 +20,22 @@ def check(facts: Facts) -> Verdict | None:
         effects = (
             UseContract(found.contract.id),
             SetStatus(Status.OPEN),
-            Say(Audience.CUSTOMER, said),
+            *_to_customer(facts, said),
             Say(Audience.AGENT, "new_ticket"),
         )
         return Verdict(effects, f"goes on: {found.why()}")
     if ticket.reason is Reason.DETAILS:
         held = (
             SetStatus(Status.HELD, Reason.CONTRACT),
-            Say(Audience.CUSTOMER, "held_contract"),
+            *_to_customer(facts, "held_contract"),
             Say(Audience.MANAGER, "lapsed"),
         )
         return Verdict(held, f"the sender is known now, but {found.why()}")
     return None
+
+
+def _to_customer(facts: Facts, block: str) -> tuple[Effect, ...]:
+    """Nothing to a machine, or to one of many forged mails: who never heard of the ticket need not hear that it goes on."""
+    heard = facts.change is not None and facts.change.heard
+    left = facts.ration.last_hour < facts.desk.automatic_per_hour
+    return (Say(Audience.CUSTOMER, block),) if heard and left else ()

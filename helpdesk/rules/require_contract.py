@@ -21,11 +21,12 @@ def check(facts: Facts, options: Options) -> Verdict | None:
     found = entitlement(facts.requester_contracts(), facts.today, options.grace_days)
     if found.covered and found.contract:
         return Verdict((UseContract(found.contract.id), SetStatus(Status.OPEN)), found.why())
+    told = facts.may_say(Audience.CUSTOMER)
     effects: tuple[Effect, ...] = (
         SetStatus(Status.HELD, Reason.CONTRACT),
         Say(Audience.MANAGER, "lapsed"),
-        Say(Audience.AGENT, "held_ticket"),
+        Say(Audience.AGENT, "held_ticket", {"told": told and facts.ticket.requester.unreachable_since is None}),
     )
-    if facts.may_say(Audience.CUSTOMER):
+    if told:
         effects = (*effects, Say(Audience.CUSTOMER, "held_contract"))
     return Verdict(effects, f"held: {found.why()}", final=True)

@@ -15,7 +15,7 @@ from helpdesk.domain.facts import Trigger
 from helpdesk.store import inputs, wakes
 from helpdesk.store.engine import lease_clock
 from helpdesk.store.prepared import Prepared, insert, update
-from helpdesk.store.tables import outbox, outbox_mail
+from helpdesk.store.tables import event, outbox, outbox_mail
 
 #: A claim lasts so long, in seconds, unless it is renewed: the rows of a daemon that died go on after that.
 LEASE_SECONDS = 120.0
@@ -345,21 +345,32 @@ def came_back(connection: sa.Connection, mail_id: int, words: str, now: datetime
     return Handed(*row) if row else None
 
 
-def failed_before(connection: sa.Connection, tenant: str, written: str, since: datetime, mail_id: int) -> bool:
-    """Whether an earlier mail than this one to an address failed, expired or came back since."""
-    found = sa.select(outbox.c.id).where(
-        outbox.c.tenant == tenant,
-        outbox.c.folded == fold(written),
-        outbox.c.state.in_(("failed", "expired", "bounced")),
-        outbox.c.ended_at > since,
-        outbox.c.id < mail_id,
+def was_told_about(
+    connection: sa.Connection, tenant: str, written: str, block: str, address: str, since: datetime
+) -> bool:
+    """Whether a mail to ``written`` that began with this block was about ``address``, since."""
+    said = (
+        sa.select(event.c.data)
+        .join(outbox, outbox.c.event_id == event.c.id)
+        .where(
+            outbox.c.tenant == tenant,
+            outbox.c.folded == fold(written),
+            outbox.c.created_at > since,
+            outbox.c.block == block,
+        )
     )
-    return connection.execute(found.limit(1)).first() is not None
+    return any(fold(str(data.get("about", ""))) == fold(address) for data in connection.execute(said).scalars())
 
 
 def was_said(connection: sa.Connection, ticket_id: int, block: str) -> bool:
     """Whether a mail of a ticket began with this block."""
     found = sa.select(outbox.c.id).where(outbox.c.ticket_id == ticket_id, outbox.c.block == block)
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def was_written_to(connection: sa.Connection, ticket_id: int, audience: str) -> bool:
+    """Whether this audience got any mail about a ticket."""
+    found = sa.select(outbox.c.id).where(outbox.c.ticket_id == ticket_id, outbox.c.audience == audience)
     return connection.execute(found.limit(1)).first() is not None
 
 

@@ -6,18 +6,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from helpdesk.domain.health import PartState, Report, as_mapping, stamp
 
-#: A client has so long for each of its lines, in seconds.
+#: A client has so long for its question and for our answer, in seconds.
 CLIENT_SECONDS = 5.0
+#: Where no connection can be accepted it is tried again after so many seconds.
+ACCEPT_AGAIN_SECONDS = 1.0
 #: So many clients at once; the next one is hung up on.
 CLIENTS = 16
 
@@ -63,16 +67,32 @@ class _Server(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "helpdesk", self.server_address[1]
 
+    def get_request(self) -> tuple[Any, Any]:
+        try:
+            return super().get_request()
+        except OSError:
+            # Without a descriptor the socket stays readable: the loop around us would spin.
+            sleep(ACCEPT_AGAIN_SECONDS)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        # The socket's own timeout counts anew with each octet.
+        deadline = threading.Timer(CLIENT_SECONDS, _cut, (request,))
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -115,6 +135,11 @@ class _Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         """Whoever asks each second is not worth a line."""
+
+
+def _cut(request: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 def _lines(troubles: Sequence[PartState], well: bool) -> str:

@@ -484,6 +484,11 @@ def test_mail_becomes_a_ticket_and_a_renewal_lets_it_go_on(imported: Path, daemo
     assert "of Initech" in shown
     assert "release_renewed: goes on: subscription IN-2025-04 is valid until 2030-03-31" in shown
     assert "    It burns." in shown
+    assert "It burns." in told(imported, "ticket", "raw", "AC-1002")
+    (number,) = {one["mail"] for one in as_history(imported) if one["kind"] == "customer entry"}
+    assert f"mail {number}" in shown
+    assert "It burns." in told(imported, "ticket", "raw", "AC-1002", str(number))
+    assert run(imported, "ticket", "raw", "AC-1001", str(number)).returncode == 65
     as_json = json.loads(asked(imported, "ticket", "show", "AC-1002", "--json"))
     assert as_json["timers"][0]["state"] == "running"
     assert [one["kind"] for one in as_json["history"]][:2] == ["opened", "customer entry"]
@@ -554,6 +559,11 @@ def test_hangup_takes_up_templates_and_log_lines_are_single(imported: Path, daem
     assert [one for one in daemon.log.read_text().splitlines() if not line.fullmatch(one)] == []
 
 
+def as_history(folder: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(asked(folder, "ticket", "show", "AC-1002", "--json"))["history"]
+    return found
+
+
 def test_port_in_use_ends_with_69(imported: Path, daemon: Running, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(imported, other, ignore=shutil.ignore_patterns("*.sqlite*", "log"))
@@ -562,7 +572,13 @@ def test_port_in_use_ends_with_69(imported: Path, daemon: Running, tmp_path: Pat
     done = run(other, "serve")
 
     assert done.returncode == 69
-    assert b"a door cannot be opened" in done.stderr
+    assert re.search(rb"the smtp door at 127\.0\.0\.1:\d+ cannot be opened: Address already in use", done.stderr)
+
+    edit(other / "helpdesk.toml", f"port = {daemon.port}", "port = 0")
+    edit(other / "helpdesk.toml", "[[relay]]", f"[health]\nport = {daemon.port}\n[[relay]]")
+    done = run(other, "serve")
+    assert done.returncode == 69
+    assert re.search(rb"the health port at 127\.0\.0\.1:\d+ cannot be opened: Address already in use", done.stderr)
 
 
 def test_systemd_is_told_when_the_doors_are_open(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

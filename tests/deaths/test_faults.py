@@ -20,6 +20,7 @@ import pytest
 from tests.deaths import checker, desk
 from tests.deaths.harness import Deaths, Running
 from tests.deaths.power_loss import require_tracing
+from tests.deaths.test_disk_full import ALARM, WATCHER
 from tests.deaths.traffic import arrived
 from tests.servers.dovecot import Mailbox
 from tests.servers.ports import greeting, wait_for
@@ -154,8 +155,11 @@ def test_f10_another_process_holds_the_database(tmp_path: Path, sink: Sink) -> N
 
 
 def test_f8_no_file_can_be_opened_any_more(tmp_path: Path, sink: Sink) -> None:
-    """New connections wait or are refused, without the daemon spinning; with files to be had all goes on."""
+    """New connections wait, and the alarm is raised, without a flood; with files to be had all goes on."""
     deaths = Deaths(tmp_path / "desk", sink)
+    alarms = Sink()
+    settings = deaths.config / "helpdesk.toml"
+    settings.write_text(settings.read_text() + ALARM.format(port=alarms.port, to=WATCHER))
     running = deaths.start()
     greeting(deaths.port, 20)
     _send(deaths, 1)
@@ -167,14 +171,20 @@ def test_f8_no_file_can_be_opened_any_more(tmp_path: Path, sink: Sink) -> None:
     spent = _processor_seconds(process)
     with pytest.raises((OSError, smtplib.SMTPException)):
         _send(deaths, 2, 3)
+    impatient = [socket.create_connection(("127.0.0.1", deaths.port), 5) for _ in range(40)]
     time.sleep(2)
     assert _processor_seconds(process) - spent < 2.5, "it spins"
+    wait_for(lambda: any("Too many open files" in arrived(one).text for one in alarms.to(WATCHER)), 60)
+    for one in impatient:
+        one.close()
+    assert deaths.log.read_text().count("accepts no connections: Too many open files") == 1
     resource.prlimit(process, resource.RLIMIT_NOFILE, usual)
 
     wait_for(lambda: _sent(deaths, 2), 30, 0.5)
     assert sink.wait(4, 30)
     wait_for(deaths.at_rest, 20)
     assert running.stop() == 0
+    alarms.stop()
     assert desk.helpdesk(deaths.config, "ticket", "list").stdout.count(desk.mark(2)) == 1
 
 

@@ -7,6 +7,7 @@ about it. A part that nobody wired into the daemon would be just as silent here.
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -58,8 +59,10 @@ def end(loop: Loop) -> None:
 
 def shut_the_door(daemon: Daemon, _folder: Path) -> None:
     listener = daemon.listeners[0]
-    assert listener._server is not None
-    listener._loop.call_soon_threadsafe(listener._server.close)
+    for accepting in listener._accepting:
+        listener._loop.call_soon_threadsafe(accepting.cancel)
+    for one in listener._sockets:
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def stop_ticking(daemon: Daemon, _folder: Path) -> None:

@@ -245,13 +245,32 @@ def test_door_whose_thread_ended_needs_a_restart() -> None:
     part, _ = parts.door(listener)
     assert (part.condition(), part.lost()) == ("", False)
 
-    assert listener._server is not None
-    listener._loop.call_soon_threadsafe(listener._server.close)
     listener._loop.call_soon_threadsafe(listener._loop.stop)
 
     assert wait_for(part.condition, 20) == "its thread has ended"
     assert part.lost()
+    for task in listener._accepting:
+        task.cancel()
+    listener._sockets[0].close()
     listener._loop.close()
+
+
+def test_full_door_is_told_but_needs_no_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits in it would be lost with the daemon, and the next one would be as full."""
+    monkeypatch.setattr(parts, "DOOR_LOST_SECONDS", 0.0)
+    options = ListenerOptions(port=0, per_peer=1, uncapped_peers=())
+    listener = Listener(options, lambda _raw: None, lambda _address: True, real)  # type: ignore[arg-type,return-value]
+    listener.start()
+    part, asked = parts.door(listener)
+    with socket.create_connection(("127.0.0.1", listener.port), 20) as client:
+        assert client.recv(100).startswith(b"220")
+        asked.start()
+        assert wait_for(part.condition, 20) == "takes no more connections"
+        assert wait_for(lambda: asked.failing_seconds() > 0, 20)
+        assert not part.lost()
+    asked.stop()
+    asked.wait()
+    listener.stop()
 
 
 def test_disk_that_is_nearly_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

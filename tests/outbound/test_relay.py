@@ -460,6 +460,32 @@ def test_a_relay_that_keeps_silent_after_the_dot_holds_nobody_who_closes(kept: b
         assert not dots.acquire(blocking=False)  # nor was the mail handed over a second time
 
 
+def test_a_relay_that_refuses_amid_the_mail_and_hangs_up_has_refused_it():
+    """Its word may be lost with the connection; where it is not, nobody asks again for days."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_refuses_amid_the_mail, args=(server,), daemon=True).start()
+        relay = Relay(RelayOptions(host="127.0.0.1", port=server.getsockname()[1], tls="none", timeout=20))
+        large = MAIL + b"z" * 70 + (b"\r\n" + b"z" * 70) * 400_000 + b"\r\n"
+
+        with pytest.raises(PermanentFailure, match=r"552 5\.3\.4 message too big"):
+            relay.send(FROM, BOB, large)
+
+
+def _refuses_amid_the_mail(server: socket.socket) -> None:
+    client, _ = server.accept()
+    with client, client.makefile("rb") as lines:
+        client.sendall(b"220 relay.example\r\n")
+        for line in lines:
+            if line.startswith(b"DATA"):
+                client.sendall(b"354 go\r\n")
+                client.recv(1000)
+                client.sendall(b"552 5.3.4 message too big\r\n")
+                client.shutdown(socket.SHUT_WR)
+                client.shutdown(socket.SHUT_RD)
+                return
+            client.sendall(b"250 ok\r\n")
+
+
 def _silent_after_the_dot(server: socket.socket, takes_the_first: bool, dots: threading.Semaphore) -> None:
     """A relay that confirms no mail, or only its first."""
     with suppress(OSError):

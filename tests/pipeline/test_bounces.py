@@ -304,3 +304,17 @@ def test_the_operator_hears_once_a_day_that_staff_mail_comes_back(desk):
     (told,) = desk.sent(block="staff_unreachable")
     assert told.to == "postmaster@acme.example"
     assert "ann@acme.example" in told.text
+
+    for days in (1, 2, 3):
+        desk.now += timedelta(hours=23)
+        _fails_again(desk)
+        assert len(desk.sent(block="staff_unreachable")) == days, "within a day"
+        desk.now += timedelta(hours=2)
+        _fails_again(desk)
+        assert len(desk.sent(block="staff_unreachable")) == days + 1
+
+
+def _fails_again(desk: Office) -> None:
+    desk.customer(f"It burns at {desk.now}.")
+    relay_takes_all(desk)
+    comes(desk, bounce(desk.last("agent", "new_ticket").mail.as_bytes(), "ann@acme.example", to=SUPPORT), SUPPORT)

@@ -200,6 +200,23 @@ def test_a_renewal_wakes_held_tickets(office):
     assert (state, due) == ("running", office.now + timedelta(hours=3))
 
 
+def test_a_renewal_writes_to_nobody_who_was_not_written_to(office):
+    """Of many forged mails one was answered, and a machine's was not: neither hears that they all go on."""
+    for number in range(5):
+        office.mail(f"Help {number}", "ira@initech.example", subject=f"Help {number}")
+    machine = office.customer("Disk full", "ira@initech.example", headers={"Auto-Submitted": "auto-generated"})
+    before = len(office.sent("customer"))
+    with office.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE contract SET ends = '2027-06-30' WHERE number = 'C-66'")
+        assert handle.wake_covered(connection, office.world, office.now) == 6
+
+    office.due()
+
+    assert before == 1
+    assert len(office.sent("customer", "released")) == 1
+    assert office.ticket(machine).status == "open"
+
+
 def test_reminders_go_out_once_and_one_speaks_for_all_that_were_missed(office):
     opened = office.customer()
     office.due(hours=2, minutes=1)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpdesk.pipeline import letters
 from helpdesk.store.tickets import add_participant
 
 SECRET = "The customer is a fool."
@@ -200,3 +201,40 @@ def test_a_note_never_reaches_a_customer_and_threads_never_mix(desk, story):
         assert not named & others
     for one in desk.sent("agent"):
         assert not {one.mail["In-Reply-To"], *(one.mail["References"] or "").split()} & customers
+
+
+def test_files_that_are_too_large_to_send_along_are_named_as_such(office, monkeypatch):
+    monkeypatch.setattr(letters, "ENCLOSED_BYTES", 1000)
+    office.customer(file=b"x" * 1001)
+
+    notice = office.last("agent")
+
+    text = " ".join(notice.text.split())
+    assert "log.bin (0.0 MB): too large to send along, the administrator has the whole mail (helpdesk ticket raw)" in text
+    assert not list(notice.mail.iter_attachments())
+
+
+@pytest.mark.parametrize(
+    ("sender", "headers", "words"),
+    [
+        ("ira@initech.example", {}, "The customer was told how to renew."),
+        ("ira@initech.example", {"Auto-Submitted": "auto-generated"}, "Nothing was said to the customer"),
+        ("zoe@nobody.example", {}, "zoe@nobody.example asks for help: we do not know who that is"),
+        ("zoe@nobody.example", {}, "He was asked for his company and contract number"),
+        ("zoe@nobody.example", {"Auto-Submitted": "auto-generated"}, "He was not asked who he is"),
+    ],
+)
+def test_the_agent_hears_what_the_customer_heard(office, sender, headers, words):
+    office.customer(sender=sender, headers=headers)
+
+    assert words in " ".join(office.last("agent").text.replace("*", "").split())
+
+
+def test_nobodys_contract_is_shown_beside_a_third_party(office):
+    office.customer()
+    office.mail("Me too.", "mallory@elsewhere.example", answers=office.last("customer").message_id)
+
+    notice = office.last("agent")
+
+    assert "not part of this ticket" in " ".join(notice.text.split())
+    assert "C-77" not in notice.text.splitlines()[0]

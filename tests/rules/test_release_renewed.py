@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from helpdesk.domain.decision import Audience, Say, SetStatus, UseContract
+from helpdesk.domain.facts import Change, Ration
 from helpdesk.domain.ticket import Reason, Status
 from helpdesk.rules.release_renewed import check
 from tests.rules.facts import DESK, FUTURE, INITECH, LAPSED, VALID, ZOE, changed, kinds, ticket
@@ -52,6 +53,18 @@ def test_whoever_is_known_by_now_is_told_how_his_contract_stands():
 
     assert kinds(opened.effects) == ["UseContract", "SetStatus open", "Say customer opened", "Say agent new_ticket"]
     assert kinds(still.effects) == ["SetStatus held contract", "Say customer held_contract", "Say manager lapsed"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(changed(*HELD, VALID), change=Change("contract", heard=False)),
+        replace(changed(*HELD, VALID), ration=Ration(20, DESK.automatic_per_hour)),
+    ],
+    ids=["a machine's, which was never written to", "one of many"],
+)
+def test_not_everybody_is_told_that_it_goes_on(facts):
+    assert kinds(check(facts).effects) == ["UseContract", "SetStatus open", "Say agent new_ticket"]
 
 
 def test_days_of_grace_count():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import urllib.error
@@ -114,6 +115,23 @@ def test_idle_clients_do_not_keep_others_out_for_long(server: HealthServer, monk
         wait_for(lambda: _answers(server), 20)
     finally:
         for one in idle:
+            one.close()
+
+
+def test_clients_that_drip_do_not_keep_others_out_either(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CLIENT_SECONDS", 0.5)
+    dripping = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(health.CLIENTS)]
+
+    def drip() -> bool:
+        for one in dripping:
+            with contextlib.suppress(OSError):
+                one.sendall(b"G")
+        return _answers(server)
+
+    try:
+        wait_for(drip, 20, 0.1)
+    finally:
+        for one in dripping:
             one.close()
 
 
