@@ -210,7 +210,9 @@ def test_files_that_are_too_large_to_send_along_are_named_as_such(office, monkey
     notice = office.last("agent")
 
     text = " ".join(notice.text.split())
-    assert "log.bin (0.0 MB): too large to send along, the administrator has the whole mail (helpdesk ticket raw)" in text
+    assert (
+        "log.bin (0.0 MB): too large to send along, the administrator has the whole mail (helpdesk ticket raw)" in text
+    )
     assert not list(notice.mail.iter_attachments())
 
 
