@@ -27,6 +27,7 @@ _KINDS = {
     Kind.DELAYED: "bounce",
     Kind.RECEIPT: "report",
     Kind.BULK: "list",
+    Kind.COMPLAINT: "report",
 }
 
 
@@ -51,17 +52,18 @@ def parse(raw: bytes) -> dict[str, Any]:
 def classify(raw: bytes) -> dict[str, Any]:
     """What kind of mail it is, and whom a bounce speaks of."""
     found = _read(raw)
-    fates = [one for one in (found.report.fates if found.report else ()) if one.action in ("failed", "delayed")]
+    fates = found.report.fates if found.report else ()
     return {
         "kind": _KINDS[found.kind],
-        "addresses": [one.recipient for one in fates],
-        "temporary": found.kind is Kind.DELAYED,
+        "addresses": [one.original or one.recipient for one in fates if one.original or one.recipient],
+        "temporary": all(one.temporary for one in fates) if fates else found.kind is Kind.DELAYED,
     }
 
 
 def reply(text: str | None, html: str | None) -> str:
     """What is new in an answer."""
-    return quote.divide(text if text is not None else to_text(html or ""), ())[0]
+    shown = text if text is not None else to_text(html or "")
+    return quote.divide(shown, ())[0]
 
 
 def forward(text: str, subject: str) -> dict[str, Any] | None:

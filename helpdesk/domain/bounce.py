@@ -21,6 +21,14 @@ class Fate:
     status: str = ""
     words: str = ""
 
+    @property
+    def temporary(self) -> bool:
+        """True where another try may succeed: delayed, or given up for a reason that may pass (RFC 3463 class 4).
+
+        4.4.7 is given for mails that were tried for as long as they may be, so for whoever gave up it is the end.
+        """
+        return self.action == "delayed" or (self.status.startswith("4.") and self.status != "4.4.7")
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

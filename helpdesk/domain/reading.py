@@ -24,6 +24,7 @@ class Kind(StrEnum):
     DELAYED = "delayed"
     RECEIPT = "receipt"
     BULK = "bulk"
+    COMPLAINT = "complaint"
 
     @property
     def by_machine(self) -> bool:
@@ -38,7 +39,7 @@ class Kind(StrEnum):
     @property
     def unattended(self) -> bool:
         """True where no person wrote it. Bulk headers alone do not say so: lists set them on people's mails."""
-        return self not in (Kind.HUMAN, Kind.BULK)
+        return self not in (Kind.HUMAN, Kind.BULK, Kind.COMPLAINT)
 
 
 @dataclass(frozen=True, slots=True)

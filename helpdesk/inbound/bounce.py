@@ -1,4 +1,8 @@
-"""Read delivery reports and receipts: multipart/report with its fields by recipient (RFC 3464, RFC 6522, RFC 8098)."""
+"""Read delivery reports and receipts: their fields by recipient (RFC 3464, RFC 6522, RFC 8098), else their prose.
+
+Whether a mail is a report at all is told before (``classify``), and whether it speaks of a mail of ours is proven
+afterwards by the ids that it returns: what is read here may be anything that somebody wrote.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from helpdesk.domain.bounce import Fate, Report, status_in
-from helpdesk.inbound import mime
+from helpdesk.inbound import bounce_prose, mime
 from helpdesk.inbound.header import Fields, first, line
 
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
@@ -17,11 +21,18 @@ PARTS = 20
 _FATES = 50
 _MOST_OCTETS = 64 * 1024
 _WORDS = 300
+#: Fields of a report that lost the form of one, because its borders are broken.
+_LOOSE_FIELD = re.compile(
+    r"^[ \t>]*(final-recipient|original-recipient|action|status|diagnostic-code)[ \t]*:[ \t]*(.{1,500})$", re.I | re.M
+)
 _ID = re.compile(r"<[^<>\s]{1,248}>")
 
 
-def read(data: bytes, tree: mime.Tree) -> Report | None:
-    """What a report says, None where the mail has no part that would make it one. Total."""
+def read(data: bytes, tree: mime.Tree, text: str = "", *, nested: bool = False) -> Report | None:
+    """What a report says, None where nothing in the mail would make it one; ``text`` is the mail's own. Total.
+
+    A report that a gateway wrapped into a mail of its own is read inside of that.
+    """
     fates: list[Fate] = []
     returned: list[str] = []
     found = False
@@ -29,7 +40,7 @@ def read(data: bytes, tree: mime.Tree) -> Report | None:
         if part.type not in (*STATUS_TYPES, *RECEIPT_TYPES, *RETURNED_TYPES):
             continue
         body = mime.decode_body(data[part.start : min(part.end, part.start + _MOST_OCTETS)], part.encoding)
-        if part.type in STATUS_TYPES and _in_report(tree, number):
+        if part.type in STATUS_TYPES:
             found = True
             fates += [_fate(fields) for fields in _blocks(body)[1:]]
         elif part.type in RECEIPT_TYPES:
@@ -39,10 +50,23 @@ def read(data: bytes, tree: mime.Tree) -> Report | None:
             returned += _ids(fields, "original-message-id")
         elif part.type in RETURNED_TYPES and number:
             returned += _ids(mime.read_fields(body, 0)[0], "message-id")
+    if not fates and not nested:
+        for part in tree.parts[1:PARTS]:
+            if part.type == "message/rfc822":
+                wrapped = mime.decode_body(data[part.start : part.end], part.encoding)
+                inner = mime.split(wrapped)
+                if inner.parts[0].type == "multipart/report" and (report := read(wrapped, inner, nested=True)):
+                    return report
     failed = [name for value in tree.parts[0].fields.get("x-failed-recipients", ()) for name in value.split(",")]
     if failed and not fates:
         # Exim before it wrote standard reports; the report itself is for people.
         found, fates = True, [Fate(name.strip(), action="failed") for name in failed[:_FATES]]
+    if not any(fate.recipient for fate in fates):
+        root = tree.parts[0].fields
+        said, ids = bounce_prose.read(text, first(root, "from"), first(root, "to"))
+        said = _loose(text) or said
+        fates, returned = said or fates, returned or ids
+        found = found or bool(said)
     return Report(tuple(fates[:_FATES]), tuple(dict.fromkeys(returned))) if found or returned else None
 
 
@@ -50,10 +74,6 @@ def actions(body: bytes) -> set[str]:
     """What a delivery-status part says of its recipients, in lower case."""
     values = (first(fields, "action") for fields in _blocks(body[:_MOST_OCTETS]))
     return {value.strip().lower().partition(" ")[0] for value in values if value.strip()}
-
-
-def _in_report(tree: mime.Tree, number: int) -> bool:
-    return not number or tree.parts[tree.parts[number].parent].type == "multipart/report"
 
 
 def _blocks(body: bytes) -> list[Fields]:
@@ -64,8 +84,14 @@ def _blocks(body: bytes) -> list[Fields]:
     return blocks if not blocks or "final-recipient" not in blocks[0] else [{}, *blocks]
 
 
+_FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{1,60}[ \t]*:")
+
+
 def _fields(text: bytes) -> Fields:
-    return mime.read_fields(text.strip(b"\r\n") + b"\r\n\r\n", 0)[0]
+    """Fields whose folded lines may not be indented, as some systems write the words of another server."""
+    lines = text.strip(b"\r\n").splitlines()
+    folded = b"\r\n".join(line if _FIELD.match(line) else b" " + line.lstrip() for line in lines)
+    return mime.read_fields(folded + b"\r\n\r\n", 0)[0]
 
 
 def _fate(fields: Fields) -> Fate:
@@ -97,3 +123,14 @@ def _address(value: str) -> str:
 
 def _ids(fields: Fields, name: str) -> Sequence[str]:
     return [found for value in fields.get(name, ())[:5] for found in _ID.findall(value[:2000]) if found.isprintable()]
+
+
+def _loose(text: str) -> list[Fate]:
+    """Fields that stand in the text itself."""
+    found: list[dict[str, list[str]]] = []
+    for name, value in _LOOSE_FIELD.findall(text[: bounce_prose.PROSE]):
+        key = name.lower()
+        if not found or key in found[-1]:
+            found.append({})
+        found[-1][key] = [value]
+    return [fate for fate in map(_fate, found) if "@" in (fate.recipient or fate.original)]

@@ -1,4 +1,7 @@
-"""What kind of mail it is, told from headers and structure, never from the words of its body (RFC 3834, 3464, 8098)."""
+"""What kind of mail it is, told from headers and structure (RFC 3834, 3464, 8098).
+
+The words of its body count in one case alone: where a mail system sent it, they tell a bounce.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.reading import Kind
-from helpdesk.inbound import bounce, mime
+from helpdesk.inbound import bounce, bounce_prose, mime
 from helpdesk.inbound.header import Fields, first, line
 
 #: How mail programs begin the subject of an automatic reply; enough alone.
@@ -92,7 +95,8 @@ _ABSENCE = (
 _BOUNCE_SUBJECT = re.compile(
     r"undeliver|delivery (?:status|failure|has failed|problem)|delivery notification|returned mail|mail delivery failed"
     r"|failure notice|could not be delivered|non remis|unzustellbar|zustellung|nicht zugestellt|no se puede entregar"
-    r"|mancato recapito|onbestelbaar|mail system error|message not delivered|rejected"
+    r"|mancato recapito|onbestelbaar|mail system error|message not delivered|rejected|mail failed|returning to sender"
+    r"|undelivered|nondeliverable|delivery report|delivery error|unable to deliver"
 )
 _DELAY_SUBJECT = re.compile(r"delayed|delay |warning: could not send|still being retried|verzögert|en attente|retardé")
 _MACHINE_HEADERS = (
@@ -122,15 +126,25 @@ _LIST_HEADERS = (
 )
 
 
-def kind(data: bytes, tree: mime.Tree, return_path: str | None, sender: Mailbox | None) -> tuple[Kind, str]:
-    """The kind of a mail and why, in a few words for people; ``return_path`` is "" for the null reverse path."""
+#: Providers that send complaints in no standard form, by their subject.
+_COMPLAINT_SUBJECT = re.compile(r"(?:complaint about message from|email (?:feedback|abuse) report\b|abuse report)")
+
+
+def kind(
+    data: bytes, tree: mime.Tree, return_path: str | None, sender: Mailbox | None, text: str = ""
+) -> tuple[Kind, str]:
+    """The kind of a mail and why, in a few words for people.
+
+    ``return_path`` is "" for the null reverse path, ``text`` the mail's own.
+    """
     fields = tree.parts[0].fields
     subject = line(first(fields, "subject")).lower()
     return (
         _report(data, tree)
-        or _mailer_daemon(tree, return_path, sender, subject)
+        or _mailer_daemon(tree, return_path, sender, subject, text)
         or _says_automatic(fields, subject)
         or _bulk(fields)
+        or _bulk(_filtered(data, tree))
         or _hints(fields, return_path)
         or (Kind.HUMAN, "no sign of a machine")
     )
@@ -140,14 +154,17 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
     """Delivery status (RFC 3464), read receipt (RFC 8098) or complaint (RFC 5965), told from the parts."""
     for number, part in enumerate(tree.parts[:20]):
         if part.type in bounce.STATUS_TYPES:
-            if number and tree.parts[part.parent].type != "multipart/report":
+            if number and tree.parts[part.parent].type != "multipart/report" and not _of_nobody(tree):
                 continue
             return _delivery_status(mime.decode_body(data[part.start : part.end], part.encoding))
         if part.type in bounce.RECEIPT_TYPES:
             return Kind.RECEIPT, "is a read receipt"
         if part.type == "message/feedback-report":
-            return Kind.BULK, "is a complaint report of a mail provider"
+            return Kind.COMPLAINT, "is a complaint report of a mail provider"
     root = tree.parts[0]
+    returned = any(part.type in bounce.RETURNED_TYPES for part in tree.parts[1:20])
+    if returned and _COMPLAINT_SUBJECT.match(line(first(root.fields, "subject")).strip().lower()):
+        return Kind.COMPLAINT, "has the subject of a complaint, and the mail it is about"
     report = root.params.get("report-type", "").lower() if root.type == "multipart/report" else ""
     if report == "disposition-notification":
         return Kind.RECEIPT, "is a read receipt"
@@ -159,15 +176,23 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
 def _delivery_status(body: bytes) -> tuple[Kind, str]:
     """Judged by the worst Action of all recipients."""
     actions = bounce.actions(body)
-    if "failed" in actions or not actions:
+    if not actions or any(action.startswith(("fail", "error")) for action in actions):
         return Kind.BOUNCE, "is a delivery status report: failed"
     if "delayed" in actions:
         return Kind.DELAYED, "is a delivery status report: delayed"
     return Kind.RECEIPT, f"is a delivery status report: {', '.join(sorted(actions))[:60]}"
 
 
+def _of_nobody(tree: mime.Tree) -> bool:
+    """True where From is the null address, as some mail systems write it."""
+    return first(tree.parts[0].fields, "from").strip() == "<>"
+
+
+_DAEMONS = ("mailer-daemon", "postmaster", "post_master", "mailerdaemon", "mail-daemon", "mailer_daemon")
+
+
 def _mailer_daemon(
-    tree: mime.Tree, return_path: str | None, sender: Mailbox | None, subject: str
+    tree: mime.Tree, return_path: str | None, sender: Mailbox | None, subject: str, text: str
 ) -> tuple[Kind, str] | None:
     """Bounces in no standard form: by the mail system and looking like one; the name alone is not enough."""
     fields = tree.parts[0].fields
@@ -175,15 +200,23 @@ def _mailer_daemon(
         return Kind.BOUNCE, "names failed recipients"
     raw = first(fields, "from").lower()
     local = sender.address.partition("@")[0].lower() if sender else ""
-    daemon = local in ("mailer-daemon", "postmaster", "mailerdaemon", "mail-daemon") or "mailer-daemon" in raw
-    if not daemon:
+    daemon = local in _DAEMONS or "mailer-daemon" in raw or _of_nobody(tree)
+    if not daemon and (return_path != "" or "auto-submitted" in fields):
         return None
+    looks = bool(_BOUNCE_SUBJECT.search(subject))
+    if not daemon:
+        return (Kind.BOUNCE, "has an empty return path and the subject of a bounce") if looks else None
     if _DELAY_SUBJECT.search(subject):
         return Kind.DELAYED, "is by the mail system and says delayed"
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
-    if return_path == "" or returned or _BOUNCE_SUBJECT.search(subject):
+    if return_path == "" or returned or looks:
         return Kind.BOUNCE, "is by the mail system and looks like a bounce"
-    return None
+    said, _ = bounce_prose.read(text, raw, first(fields, "to"))
+    return (
+        (Kind.BOUNCE, "is by the mail system and speaks of a failure")
+        if any(one.status or one.recipient for one in said)
+        else None
+    )
 
 
 def _says_automatic(fields: Fields, subject: str) -> tuple[Kind, str] | None:
@@ -223,6 +256,14 @@ def _bulk(fields: Fields) -> tuple[Kind, str] | None:
         if said in ("bulk", "junk", "list"):
             return Kind.BULK, f"says {name.title()}: {said}"
     return None
+
+
+def _filtered(data: bytes, tree: mime.Tree) -> Fields:
+    """The fields of a mail that SpamAssassin wrapped into a report of its own; none where it did not."""
+    for part in tree.parts[1:5]:
+        if part.type == "message/rfc822" and part.params.get("x-spam-type", "").lower() == "original":
+            return mime.read_fields(data[: part.end], part.start)[0]
+    return {}
 
 
 def _hints(fields: Fields, return_path: str | None) -> tuple[Kind, str] | None:

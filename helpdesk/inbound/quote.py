@@ -14,29 +14,44 @@ _WROTE = (
     "wrote|writes|said|schrieb|schreibt|geschrieben|a écrit|écrit|a ecrit|escribió|escribio|escreveu|ha scritto"
     "|scrive|schreef|geschreven|skrev|skrev följande|kirjoitti|napsal|napsala|napsal\\(a\\)|napísal|napisał|napisała"
     "|napisał\\(a\\)"
-    "|писал|пишет|написал|написала|писал\\(а\\)|пише|a scris|írta|yazdı|έγραψε"
+    "|kirjoitti|писал|пишет|написал|написала|писал\\(а\\)|пише|a scris|írta|yazdı|έγραψε"
     "|さんは書きました|さんが書きました|のメール"
     "|写道|寫道|님이 작성|님의 말"
 )
 _ATTRIBUTION_END = re.compile(
-    rf"(?:(?:{_WROTE})(?:\s[^:：]{{0,60}})?|<[^<>\s]+@[^<>\s]+>|\([^()\s]+@[^()\s]+\))\s*[:：]\s*$", re.I
+    rf"(?:(?:{_WROTE})(?:\s[^:：]{{0,80}})?|<\s?[^<>\s]+@[^<>\s]+>|\([^()\s]+@[^()\s]+\))\s*[:：]\s*$", re.I
 )
+#: Forms that end without a colon: Zoho's between dashes, Zimbra's, and those of old Gmail that name no verb at all.
+_BARE_ATTRIBUTION = re.compile(
+    rf"-{{2,}} ?on\s[^\n]{{10,250}}\s(?:{_WROTE}) ?-{{2,}}"
+    rf"|(?:on|am|le|el)\s[^\n]{{10,200}}<[^<>\s]+@[^<>\s]+>\s(?:{_WROTE})"
+    r"|\d{4}-\d\d-\d\d \d{1,2}:\d\d GMT[+-]\d\d:\d\d\s[^\n:]{1,120}",
+    re.I,
+)
+#: A date and an address at the end: an attribution only where a quote follows at once.
+_DATE_AND_ADDRESS = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\s[^\n]{1,200}<[^<>\s]+@[^<>\s]+>", re.I)
+_MAILTO = re.compile(r"\s?<mailto:[^<>\n]{0,300}>", re.I)
 #: Words that open an attribution; with a date and an ending above they make one even where no ``>`` follows.
 _ATTRIBUTION_START = re.compile(
-    r"\s*(?:on|am|le|el|il|em|op|den|dne|dnia|w dniu|il giorno|på|ke|a\(z\)|tarihinde|вторник|вт|пн|ср|чт|пт|сб|вс"
-    r"|mon|tue|wed|thu|fri|sat|sun|\d{1,4}[-./年])\b|\s*\d{1,4}\s?[-./年]",
+    r"\s*(?:-{2,} ?)?(?:on|am|le|el|il|em|op|den|dne|dnia|w dniu|il giorno|på|ke|a\(z\)|tarihinde|вторник|вт|пн|ср|чт|пт"
+    r"|сб|вс|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?|ma|ti|to|pe|la|su|\d{1,4}[-./年])\b"
+    r"|\s*\d{1,4}\s?[-./年]",
     re.I,
 )
 _DATED = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}[:.h]\d\d\b|年")
 _SEPARATOR = re.compile(
-    r"\s*[-_=]{2,}\s*(?:original message|original appointment|reply message|ursprüngliche nachricht"
+    r"[\s*_]*[-_=]{2,}\s*(?:original message|original appointment|reply message|ursprüngliche nachricht"
     r"|originalnachricht|original-nachricht|ursprungliche nachricht|message d[’']origine|message original"
     r"|mensaje original"
     r"|mensagem original"
     r"|messaggio originale|oorspronkelijk bericht|ursprungligt meddelande|originalmeddelande"
     r"|oprindelig meddelelse"
     r"|opprinnelig melding|alkuperäinen viesti|původní zpráva|wiadomość oryginalna|исходное сообщение"
-    r"|元のメッセージ|original メッセージ|原始邮件|原始郵件|원본 메시지)\s*[-_=]{2,}\s*",
+    r"|元のメッセージ|original メッセージ|原始邮件|原始郵件|원본 메시지|antwort nachricht|reply)\s*[-_=]{2,}[\s*_]*",
+    re.I,
+)
+_FORWARDED = re.compile(
+    r"[\s*_>]*(?:-{2,}|begin)\s*(?:forwarded|weitergeleitete|transféré|reenviad|doorgestuurd|inoltrat|vidarebefordrat)",
     re.I,
 )
 _HEADER_WORDS = {
@@ -62,14 +77,22 @@ def new_text(text: str, parents: Sequence[str] = ()) -> str:
     return divide(text, parents)[0]
 
 
+#: Outlook's link in an attribution, spread over lines of its own whose last looks like a quote.
+_SPREAD_LINK = re.compile(
+    r"\n{1,2}[ \t]*<[ \t]*\n[ \t]*(mailto:[^\n<>]{1,200}(?:<[^\n<>]{1,200}>)?)[ \t]*\n[ \t]*>[ \t]*"
+)
+
+
 def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
     """The new text, and the part of it that stands above anything that may be the beginning of a quote.
 
     The second is the only place for commands, so there the doubt counts the other way: a line that only looks like
     the beginning of a quote ends it.
     """
+    if "mailto:" in text:
+        text = _SPREAD_LINK.sub(r" <mailto:> ", text)
     lines = text.split("\n")
-    dropped = [line.lstrip().startswith(">") for line in lines]
+    dropped = [_is_quoted(line) for line in lines]
     _drop_attributions(lines, dropped)
     _drop_sent_lines(lines, dropped, parents)
     cut = _cut(lines, dropped)
@@ -79,6 +102,12 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
     _drop_signature(lines, dropped)
     lead = next((i for i, line in enumerate(lines) if dropped[i] or _may_begin_quote(lines, i)), len(lines))
     return _joined(lines, dropped), "\n".join(line.rstrip() for line in lines[:lead]).strip("\n")
+
+
+def _is_quoted(line: str) -> bool:
+    """True for a line that begins with ``>``, but not for one that is set between arrows."""
+    bare = line.strip()
+    return bare.startswith(">") and not (bare.startswith(">>") and bare.endswith("<<"))
 
 
 _QUOTE_LIKE = re.compile(r"\s*(?:[>|»│┃]|-- ?$|[-_=*~#]{3,}|begin forwarded message|anfang der weitergeleiteten)", re.I)
@@ -109,7 +138,12 @@ def _drop_attributions(lines: Sequence[str], dropped: list[bool]) -> None:
 
 def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> int | None:
     """Where the attribution that ends with line ``last`` begins: it may be folded over up to four lines."""
-    if len(lines[last]) > _MAX_LINE or not lines[last].rstrip().endswith((":", "：")):
+    if len(lines[last]) > _MAX_LINE:
+        return None
+    bare = lines[last].strip()
+    if _BARE_ATTRIBUTION.fullmatch(bare) or _DATE_AND_ADDRESS.fullmatch(bare):
+        return last
+    if not bare.endswith((":", "：")):
         return None
     found = None
     joined = ""
@@ -117,7 +151,7 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
         line = lines[begin]
         if dropped[begin] or not line.strip() or len(line) > _MAX_LINE:
             break
-        joined = f"{line.strip()} {joined}".strip()
+        joined = _MAILTO.sub("", f"{line.strip()} {joined}".strip())
         if not _ATTRIBUTION_END.search(joined[-_MAX_LINE:]):
             continue
         if _ATTRIBUTION_START.match(joined) and _DATED.search(joined):
@@ -128,15 +162,20 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
 
 
 def _cut(lines: Sequence[str], dropped: Sequence[bool]) -> int | None:
-    """The first line of an unmarked quote that goes on to the end: a separator, a header block, a whole attribution."""
+    """The first line of an unmarked quote that goes on to the end: a separator, a header block, a whole attribution.
+
+    Below the words that begin a forward nothing is a quote: it is what the writer wants to be read.
+    """
     for i, line in enumerate(lines):
         if dropped[i] or len(line) > _MAX_LINE:
             continue
+        if _FORWARDED.match(line):
+            return None
         if _SEPARATOR.fullmatch(line) or _is_header_block(lines, i):
-            previous = i - 1
-            while previous >= 0 and not lines[previous].strip():
-                previous -= 1
-            return previous if previous >= 0 and _RULE.fullmatch(lines[previous]) else i
+            return _above(lines, dropped, i)
+        bare = line.strip()
+        if _BARE_ATTRIBUTION.fullmatch(bare) and any(text.strip() for text in lines[i + 1 : i + 50]):
+            return i
         begins = _ATTRIBUTION_START.match(line) and any(
             text.strip() and not gone
             for text, gone in zip(lines[max(i - 200, 0) : i], dropped[max(i - 200, 0) : i], strict=True)
@@ -146,44 +185,82 @@ def _cut(lines: Sequence[str], dropped: Sequence[bool]) -> int | None:
     return None
 
 
+def _above(lines: Sequence[str], dropped: Sequence[bool], first: int) -> int:
+    """Where the quote that is cut at ``first`` really begins: a ruler or an attribution may stand above."""
+    previous = first - 1
+    while previous >= 0 and not lines[previous].strip():
+        previous -= 1
+    if previous < 0:
+        return first
+    if _RULE.fullmatch(lines[previous]):
+        return previous
+    attribution = _attribution(lines, previous, dropped)
+    return first if attribution is None else attribution
+
+
 def _whole_attribution(lines: Sequence[str], begin: int) -> bool:
-    """True where an attribution with date and verb stands alone from line ``begin``, over at most four lines."""
-    if begin and lines[begin - 1].strip():
-        return False
+    """True where an attribution with date, verb and address stands from line ``begin``, over at most four lines.
+
+    In the midst of a paragraph it must end within its own line.
+    """
+    alone = not begin or not lines[begin - 1].strip()
     joined = ""
-    for line in lines[begin : begin + 4]:
+    for line in lines[begin : begin + (4 if alone else 1)]:
         if not line.strip() or len(line) > _MAX_LINE:
             return False
-        joined = f"{joined} {line.strip()}"
+        joined = _MAILTO.sub("", f"{joined} {line.strip()}")
         if line.rstrip().endswith((":", "：")):
-            named = "@" in joined or len(_DATED.findall(joined)) > 1
-            return bool(named and _ATTRIBUTION_END.search(joined[-_MAX_LINE:]) and _DATED.search(joined))
+            dates = len(_DATED.findall(joined))
+            named = "@" in joined or (alone and dates > 1)
+            return bool(named and dates and _ATTRIBUTION_END.search(joined[-_MAX_LINE:]))
     return False
 
 
+_CLOCK = re.compile(r"\d{1,2}[:.h]\d\d")
+
+
 def _is_header_block(lines: Sequence[str], begin: int) -> bool:
-    """True where at least three header lines follow each other, the first of them From (as Outlook quotes)."""
-    if _role(lines[begin]) != "from":
+    """True where header lines follow each other as mail programs quote them, the first of them From or Date.
+
+    Three make a block, or two of which one names an address and the other a date with its time.
+    """
+    start = _role(lines[begin])
+    if start not in ("from", "sent"):
         return False
-    roles = {"from"}
+    if start == "from" and "@" in lines[begin] and _DATE_WITHIN.search(lines[begin]):
+        return True
+    roles = {start: lines[begin]}
     gaps = 0
     for line in lines[begin + 1 : begin + 12]:
         role = _role(line)
         if role:
-            roles.add(role)
+            roles.setdefault(role, line)
         elif not line.strip() and gaps < len(roles):
             gaps += 1
-        elif not line.startswith((" ", "\t")):
+        elif not (line.startswith((" ", "\t")) or _ADDRESS_ALONE.fullmatch(line)):
             break
-    return len(roles & {"from", "sent", "to", "cc", "subject"}) >= 3
+    known = roles.keys() & {"from", "sent", "to", "cc", "subject"}
+    if len(known) >= 3:
+        return "from" in roles or any("@" in line for line in roles.values())
+    people = any("@" in line for role, line in roles.items() if role in ("from", "to"))
+    return people and bool(_CLOCK.search(roles.get("sent", "")))
+
+
+#: A whole block that HTML set on one line.
+_DATE_WITHIN = re.compile(
+    r"\s(?:date|sent|gesendet|datum|envoyé|enviado|inviato|data)\s?:\s[^\n]{0,40}\d{1,2}:\d\d", re.I
+)
+#: The address of a From line that was folded.
+_ADDRESS_ALONE = re.compile(r"\s*<[^<>\s]+@[^<>\s]+>\s*")
 
 
 def _role(line: str) -> str:
     """Which header an Outlook line quotes, "" where it is none: ``From:``, ``*Von:*``, ``De :``."""
     if len(line) > _MAX_LINE:
         return ""
-    name = line.replace("：", ":").partition(":")
-    return _ROLE.get(name[0].strip(" \t*\xa0").lower(), "") if name[1] else ""
+    name, colon, _ = line[:80].replace("：", ":").partition(":")
+    word = name.strip(" \t*_\xa0").lower()
+    return _ROLE.get(word, "") or _ROLE.get(word.removesuffix(" le").removesuffix(" am"), "") if colon else ""
 
 
 def _squeezed(line: str) -> str:
@@ -244,17 +321,68 @@ def _answers_below(lines: Sequence[str], parents: Sequence[str]) -> set[int]:
     return answers if ours and len(answers) * 5 <= counted else set()
 
 
+#: What telephones and programs write below a mail of their own accord.
+_DEVICE = re.compile(
+    r"\W*(?:(?:sent|get|from|someone|envoyé|enviado|inviato|verzonden|verstuurd|sendt|skickat|lähetetty|wysłane|odesláno"
+    r"|odoslané|gesendet|отправлено|надіслано|poslano|trimis|gönderildi|küldve|elküldve|送信|發送|发送)\b[^\n]{0,40}?\b(?:from|via|with|by|de|depuis|da|do|van"
+    r"|fra|från|mit|met|von|z|ze|из|с|for|my|mobile)\b[^\n]{0,120}"
+    r"|(?:von|diese nachricht wurde von) mein[^\n]{0,80}gesendet\W*|從我的[^\n]{0,40}傳送|从我的[^\n]{0,40}发送"
+    r"|iPhone ?から送信"
+    r"|get outlook for [^\n]{0,120}|get \[outlook for[^\n]{0,120})",
+    re.I,
+)
+_THING = re.compile(
+    r"iphone|ipad|ipod|phone|mobil|android|samsung|galaxy|blackberry|windows|outlook|mail|sparrow|htc|alcatel|device|appareil|handy|smartphone|ti-\d"
+    r"|cell|tablet|huawei|xiaomi|nokia|pixel|телефон|планшет",
+    re.I,
+)
+#: Below two dashes so many lines are a signature. Where there are more, people write their greeting there, and only
+#: what follows a ruler (a disclaimer, as a rule) is taken for one; beyond the last figure it is all text.
+_SIGNATURE_LINES, _LONGEST_SIGNATURE = 10, 80
+
+
 def _drop_signature(lines: Sequence[str], dropped: list[bool]) -> None:
-    """Mark what follows ``-- `` in the last stretch of new text (RFC 3676 section 4.3)."""
-    last = len(lines) - 1
-    while last >= 0 and (dropped[last] or not lines[last].strip()):
+    """Mark the signature at the very end (RFC 3676 section 4.3; many programs lose the space behind its dashes).
+
+    One above a quote stays: what stands there is part of what was written over it, as far as anybody can tell.
+    """
+    last = _last(lines, len(lines) - 1)
+    if last < 0 or dropped[last]:
+        return
+    begin, ruler, size = last, 0, 0
+    while begin >= 0 and not dropped[begin] and size <= _LONGEST_SIGNATURE and not _is_dashes(lines, begin):
+        ruler = begin if _RULE.fullmatch(lines[begin]) else ruler
+        size += bool(lines[begin].strip())
+        begin -= 1
+    if begin > 0 and _is_dashes(lines, begin) and not dropped[begin] and _any_left(lines, dropped, begin):
+        first = begin if size <= _SIGNATURE_LINES else ruler or last + 1
+        dropped[first : last + 1] = [True] * (last + 1 - first)
+        last = first - 1
+    while last > 0 and not dropped[last] and (not lines[last].strip() or _is_devices(lines[last])):
+        dropped[last] = bool(lines[last].strip())
         last -= 1
-    for i in range(last, -1, -1):
-        if dropped[i]:
-            return
-        if lines[i] == "-- ":
-            dropped[i : last + 1] = [True] * (last + 1 - i)
-            return
+
+
+def _is_dashes(lines: Sequence[str], i: int) -> bool:
+    """Two dashes and a space; without the space only where nothing is written right above them."""
+    if lines[i] == "-- ":
+        return True
+    # One character is no word: some programs leave a mark of theirs there.
+    return lines[i].rstrip() == "--" and i > 0 and (len(lines[i - 1].strip()) <= 1 or not _WORD.search(lines[i - 1]))
+
+
+def _last(lines: Sequence[str], last: int) -> int:
+    while last >= 0 and not lines[last].strip():
+        last -= 1
+    return last
+
+
+def _any_left(lines: Sequence[str], dropped: Sequence[bool], end: int) -> bool:
+    return any(text.strip() and not gone for text, gone in zip(lines[:end], dropped[:end], strict=True))
+
+
+def _is_devices(line: str) -> bool:
+    return len(line) <= 160 and bool(_DEVICE.fullmatch(line.strip()) and _THING.search(line))
 
 
 def _joined(lines: Sequence[str], dropped: Sequence[bool]) -> str:

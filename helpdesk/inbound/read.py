@@ -52,12 +52,12 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     fields = tree.parts[0].fields
     sender, problem = addresses.strict_sender(fields.get("from", ()))
     return_path = raw.envelope.sender if raw.envelope.sender is not None else _return_path(fields)
-    kind, kind_why = classify.kind(data, tree, return_path, sender)
     proof, proof_why = authenticate.judge(fields, raw.envelope, sender, problem, borders)
     body = _Body(data, tree)
     text = _capped(body.text(0).strip("\n"))
+    kind, kind_why = classify.kind(data, tree, return_path, sender, text)
     subject = line(first(fields, "subject"))
-    report = bounce.read(data, tree) if kind.is_report else None
+    report = bounce.read(data, tree, text) if kind.is_report else None
     parents = _parents(fields, report)
     quoted = [sent[parent] for parent in parents if parent in sent]
     new_text, lead_text = quote.divide(text, quoted)

@@ -124,3 +124,147 @@ def test_the_same_words_of_two_people_are_not_alike():
     assert likeness(BOB, "Hello.") != likeness(Mailbox("eve@mine.example"), "Hello.")
     assert likeness(BOB, "Hello.") == likeness(Mailbox("BOB@mine.example"), "hello")
     assert likeness(None, "Hello.") == ""
+
+
+HEAD = "From: {sender}\r\nTo: support+b7@acme.example\r\nSubject: {subject}\r\nMessage-ID: <r@x.example>\r\n\r\n{text}"
+COPY = (
+    "Received: from desk.acme.example\nMessage-ID: <ours@acme.example>\nSubject: x\n\nPlease write to eve@acme.example."
+)
+PROSE = {
+    "qmail": (
+        "Hi. This is the mail program at mx.x.example.\nI'm afraid I wasn't able to deliver your message to the following"
+        " addresses.\nThis is a permanent error; I've given up.\n\n<bob@mine.example>:\n192.0.2.1 does not like recipient.\n"
+        "Remote host said: 550 sorry, no mailbox here by that name.\n\n"
+        f"--- Below this line is a copy of the message.\n\n{COPY}",
+        [("bob@mine.example", "5.0.0")],
+        ["<ours@acme.example>"],
+    ),
+    "given up for what may pass": (
+        "Sorry it didn't work out.\n\n<bob@mine.example>:\nCannot reach the directory. (#4.4.3)\n"
+        "I'm not going to try again; this message has been in the queue too long.\n",
+        [("bob@mine.example", "4.4.3")],
+        [],
+    ),
+    "one line for each": (
+        "Unknown user: bob@mine.example\n\nRCPT TO generated following response:\n553 5.3.0 <bob@mine.example>... Addressee"
+        f" unknown\n\nUnknown user: eve@mine.example\n\nOriginal message follows.\n\n{COPY}",
+        [("bob@mine.example", "5.3.0"), ("eve@mine.example", "5.3.0")],
+        ["<ours@acme.example>"],
+    ),
+    "a sentence": (
+        "Your mail is undeliverable to bob@mine.example\n\nOriginal message follows.\n",
+        [("bob@mine.example", "")],
+        [],
+    ),
+    "names without a domain": (
+        "Your mail to the following recipients could not be delivered because\nthey take no mail from you:\n\n\tbobby\n",
+        [("bobby@x.example", "")],
+        [],
+    ),
+    "fields that lost their part": (
+        "This is the mail system.\n\nFor help, please contact hostmaster@x.example.\n\nReporting-MTA: dns; x\n\n"
+        "Final-Recipient: rfc822; bob@mine.example\nAction: failed\nStatus: 5.1.1\n",
+        [("bob@mine.example", "5.1.1")],
+        [],
+    ),
+    "nobody is named": ("421 mx.mine.example (smtp)... Deferred: Connection timed out\n", [("", "4.0.0")], []),
+    "whom to ask": ("Delivery failed. For assistance contact\nhelp@x.example\nor postmaster@x.example\n", [], []),
+}
+
+
+@pytest.mark.parametrize("form", PROSE)
+def test_a_report_in_prose_is_read(form):
+    text, fates, ids = PROSE[form]
+    mail = HEAD.format(sender="MAILER-DAEMON@x.example", subject="failure notice", text=text.replace("\n", "\r\n"))
+
+    found = seen(mail.encode())
+
+    assert found.kind is Kind.BOUNCE
+    assert [(one.recipient, one.status) for one in (found.report.fates if found.report else ())] == fates
+    assert list(found.report.returned if found.report else ()) == ids
+
+
+def test_a_delay_in_prose_is_no_end():
+    text = "<bob@mine.example>: temporary failure.\r\nIt will be retried until it is 5 days old.\r\n"
+    found = seen(HEAD.format(sender="MAILER-DAEMON@x.example", subject="Warning: delayed", text=text).encode())
+
+    assert found.kind is Kind.DELAYED
+    assert [(one.recipient, one.action, one.temporary) for one in found.report.fates] == [
+        ("bob@mine.example", "delayed", True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "temporary"),
+    [("5.1.1", "failed", False), ("4.2.2", "failed", True), ("4.4.7", "failed", False), ("4.4.7", "delayed", True)],
+)
+def test_what_may_pass_is_temporary(status, action, temporary):
+    assert Fate("bob@mine.example", "", action, status).temporary is temporary
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "return_path", "text", "kind"),
+    [
+        ("Mail Gateway <gateway@x.example>", "Undeliverable message", "", "No valid recipients.", Kind.BOUNCE),
+        ("post_master@x.example", "Re: Printer", None, "550 no such user here", Kind.BOUNCE),
+        ("<>", "Delivery Status", None, "<bob@mine.example> (no such user)", Kind.BOUNCE),
+        ("postmaster@x.example", "Our new servers", None, "They are faster. Questions? Ask us.", Kind.HUMAN),
+        ("bob@mine.example", "Undeliverable: my report", None, "550 5.1.1 no such user. What is this?", Kind.HUMAN),
+    ],
+)
+def test_words_tell_a_bounce_only_where_a_mail_system_wrote_them(sender, subject, return_path, text, kind):
+    raw = RawMail(
+        Door.SMTP,
+        Envelope(return_path, ("support@acme.example",)),
+        datetime(2026, 3, 3, tzinfo=UTC),
+        HEAD.format(sender=sender, subject=subject, text=text).encode(),
+    )
+
+    assert read(raw).kind is kind
+
+
+def test_a_report_that_a_gateway_wrapped_is_read_inside():
+    inner = bounce(OURS, "bob@mine.example", to="support@acme.example")
+    outer = (
+        b"From: postmaster@x.example\r\nSubject: Delivery Status Notification (Failure)\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="gate"\r\n\r\n--gate\r\nContent-Type: message/rfc822\r\n\r\n'
+        + inner
+        + b"\r\n--gate--\r\n"
+    )
+
+    found = seen(outer)
+
+    assert found.report.fates[0].recipient == "bob@mine.example"
+    assert found.report.returned == ("<ours@acme.example>",)
+
+
+@pytest.mark.parametrize(
+    ("subject", "part"),
+    [
+        ("Abuse", b"message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n\r\n"),
+        ("complaint about message from 192.0.2.7", b"message/rfc822\r\n\r\nSubject: x\r\n\r\nx\r\n"),
+    ],
+)
+def test_a_complaint_is_a_request_that_no_machine_answers(subject, part):
+    found = seen(
+        b"From: staff@provider.example\r\nSubject: %s\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: %s--b--\r\n" % (subject.encode(), part),
+        "staff@provider.example",
+    )
+
+    assert found.kind is Kind.COMPLAINT
+    assert found.kind.by_machine
+    assert not found.kind.is_report
+    assert not found.kind.unattended
+
+
+def test_a_mail_that_a_spam_filter_wrapped_is_judged_inside():
+    found = seen(
+        b"From: shop@x.example\r\nX-Spam-Flag: YES\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: message/rfc822; x-spam-type=original\r\n\r\n"
+        b"List-Id: <offers.x.example>\r\n\r\nBuy!\r\n--b--\r\n",
+        "shop@x.example",
+    )
+
+    assert (found.kind, found.kind_why) == (Kind.BULK, "has List-Id")

@@ -35,6 +35,33 @@ BELOW = {
     "Outlook Italian": f"Da: Acme\nInviato: lunedì\nA: Bea\nOggetto: Stampante\n\n{OLD}",
     "Outlook Dutch": f"Van: Acme\nVerzonden: maandag\nAan: Bea\nOnderwerp: Printer\n\n{OLD}",
     "Outlook Japanese": f"差出人: Acme\n送信日時: 月曜日\n宛先: Bea\n件名: プリンター\n\n{OLD}",
+    "Finnish": f"pe 2. maaliskuuta 2026 klo 10.00 Acme Tuki\n<support@acme.example> kirjoitti:\n\n{OLD}",
+    "Danish with a link": (
+        f"Den 2. mar. 2026 kl. 10.00 skrev Acme <support@acme.example<mailto:support@acme.example>>:\n\n{OLD}"
+    ),
+    "Zoho": f"---- On Mon, 02 Mar 2026 10:00:00 +0100 support@acme.example wrote ----\n\n{OLD}",
+    "Zimbra": f"On Mon, 02 Mar 2026 10:00:00 +0100 Acme <support@acme.example> wrote\n\n{OLD}",
+    "old Gmail without a verb": f"2026-03-02 10:00 GMT+01:00 Acme Support\n\n{OLD}",
+    "old Gmail, folded": f"2026-03-02 10:00 GMT+01:00 Acme <\nsupport@acme.example>:\n\n{MARKED}",
+    "date and address": f"2026/3/2 Acme <support@acme.example>\n\n{MARKED}",
+    "Mail.ru": f"Monday, 2 March 2026, 10:00 AM +0100 from Acme <support@acme.example>:\n\n{OLD}",
+    "Outlook link on lines of its own": (
+        f"On Mon, Mar 2, 2026 at 10:00 AM Acme Support\n\n<\nmailto:Acme Support <support@acme.example>\n> wrote:\n{OLD}"
+    ),
+    "Outlook French in words": (
+        f"De : Acme<mailto:support@acme.example>\nEnvoyé le :lundi 2 mars 2026 10:00\nÀ : Bea\nObjet :Imprimante\n\n{OLD}"
+    ),
+    "Outlook, folded address": (
+        f"From: Acme Support Department\n<support@acme.example>\nSent: Monday\nTo: Bea\nSubject: Printer\n\n{OLD}"
+    ),
+    "Hotmail, date first": f"Date: Mon, 2 Mar 2026 10:00:00 +0100\nSubject: Printer\nFrom: support@acme.example\n\n{OLD}",
+    "two headers": f"From: support@acme.example\nDate: Mon, 2 Mar 2026 10:00:00 +0100\n\n{OLD}",
+    "headers on one line": f"From: support@acme.example Date: Mon, 2 Mar 2026 10:00:00 +0100\n{OLD}",
+    "separator in bold": f"*-------- Original Message --------*\n\n{OLD}",
+    "Yahoo above headers": (
+        f"--- On Mon, 3/2/26, Acme <support@acme.example> wrote:\n\n\n"
+        f"From: Acme <support@acme.example>\nSubject: Printer\nTo: Bea\n\n{OLD}"
+    ),
     "rule above": f"{'_' * 32}\nFrom: Acme\nDate: Monday\nTo: Bea\nSubject: Printer\n\n{OLD}",
 }
 
@@ -63,6 +90,11 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
         "He said: never.\n\nShe wrote: always.",
         "-----\nA title\n-----\nText",
         "Original Message\nis what the button says",
+        "From: Berlin\nTo: Paris\nThat is the line which is down.",
+        "Date: 2026-03-02 10:00:01 disk full\nDate: 2026-03-02 10:00:02 disk full",
+        ">>> Please read this! <<<\nIt is important.",
+        "It happened on\n2026-03-02 10:00 again.\nSent from the printer: nothing.",
+        "FYI\n\n---------- Forwarded message ---------\nFrom: Bob <bob@x.example>\nDate: 2 Mar 2026 10:00\nTo: me\n\nText",
     ],
 )
 def test_prose_stays_whole(text: str) -> None:
@@ -70,7 +102,13 @@ def test_prose_stays_whole(text: str) -> None:
 
 
 def test_signature_ends_the_last_words_only() -> None:
-    assert new_text("Yes.\n-- \nBea\nGlobex\n\n> old") == "Yes."
+    assert new_text("> old\n\nYes.\n-- \nBea\nGlobex\n") == "Yes."
+    assert new_text("Yes.\n\n--\nBea\nGlobex\n") == "Yes."
+    assert new_text("Yes.\n\nSent from my iPhone\n") == "Yes."
+    assert new_text("Yes.\n-- \nBea\n\n> old") == "Yes.\n--\nBea", "above a quote it may be part of what was said"
+    long = "\n".join(f"word {number}" for number in range(11))
+    assert new_text(f"Yes.\n-- \n{long}") == f"Yes.\n--\n{long}", "people write their greeting there"
+    assert new_text(f"Yes.\n-- \n{long}\n____________\nThis mail is confidential.") == f"Yes.\n--\n{long}"
     assert new_text("Yes.\n-- \nBea\n\n> old\n\nAnd no.") == "Yes.\n--\nBea\n\nAnd no."
 
 

@@ -1,0 +1,117 @@
+"""What mail systems write for people, where they write no fields: from qmail and Exim to gateways that nobody remembers.
+
+Only a mail that a mail system sent is read so, and nothing of it is believed before the mail is known as ours.
+"""
+
+from __future__ import annotations
+
+import re
+
+from helpdesk.domain.bounce import Fate, status_in
+
+_ADDRESS = r"<?([^\s<>()\[\]{}:;,\"'|=*]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8})>?"
+#: A line about one recipient begins with his address.
+_OF_RECIPIENT = re.compile(
+    rf"[ \t]*(?:[-*>o] )?(?:(?:rcpt to|recipients?|to|address)[ \t]*:[ \t]*)?{_ADDRESS}(?=[\s:;,.()-]|$)", re.I
+)
+#: Words of failure with an address behind them.
+_FAILED = re.compile(
+    r"(?:undeliver|deliver|unknown|invalid|rejected|refused|failed|not (?:be )?(?:sent|found|reach)|no such|does not exist"
+    r"|unzustellbar|zugestellt|non remis|impossible|recapit|entreg|doručen|доставл)"
+    rf"[^@\n]{{0,120}}?{_ADDRESS}",
+    re.I,
+)
+_LIST_FOLLOWS = re.compile(
+    r"(?:following|folgende|suivant|siguiente|seguent|volgende|failed)[^\n]{0,60}(?:address|recipient|adress|empfänger|destinat|ontvanger)",
+    re.I,
+)
+_LOCAL_PART = re.compile(r"[ \t]+([a-z0-9][a-z0-9._+-]{0,63})[ \t]*$", re.I)
+#: What stands above the copy of the mail that came back.
+_COPY = re.compile(
+    r"^[ \t>|*#=-]*(?:(?:(?:below|this|here|the following|attached|enclosed)\b[^\n]{0,40}\b(?:copy|original)\b"
+    r"|(?:the )?(?:original|returned|unsent|undelivered|rejected) (?:message|mail)\b"
+    r"|message (?:text|headers?|body) follows|(?:the )?(?:body|headers?) of (?:the|your) (?:original )?(?:message|mail))"
+    r"[^\n]{0,60}"
+    r"|(?:received|return-path|message-id|x-mailer|mime-version):[ \t][^\n]*)$",
+    re.I | re.M,
+)
+_MESSAGE_ID = re.compile(r"^[ \t>]*message-id:[ \t]*(<[^<>\s]{1,248}>)", re.I | re.M)
+_REPLY_CODE = re.compile(r"(?<![\d.])([45])[0-5]\d(?=[ -])")
+_HELP = re.compile(r"contact|assistance|send (?:e-?)?mail to|help|questions?|support|abuse|wenden sie sich|from:", re.I)
+_DELAY = re.compile(
+    r"will (?:continue|keep|be retried|try)|still being retried|warning only|not yet|delayed|no need to resend", re.I
+)
+#: So many characters of a text, lines about one recipient, recipients and characters of words are looked at.
+PROSE, _ABOUT, _MOST, _WORDS = 20_000, 12, 50, 300
+
+
+def read(text: str, sender: str, to: str) -> tuple[list[Fate], list[str]]:
+    """What a report for people says of recipients, and the ids of the mail that it returns in its text.
+
+    ``sender`` and ``to`` are its own headers. Where it names nobody there is one fate without a recipient.
+    """
+    copy = _COPY.search(text, 0, PROSE)
+    above = text[: copy.start() if copy else PROSE]
+    ids = _MESSAGE_ID.findall(text[copy.start() :][:PROSE]) if copy else []
+    fates = _by_lines(above, sender, to) or _by_words(above, to)
+    if not fates and (status := _status(above)):
+        fates = [Fate(action="delayed" if _DELAY.search(above) else "failed", status=status, words=_short(above))]
+    return fates[:_MOST], [one for one in ids if one.isprintable()][:5]
+
+
+def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
+    """Recipients at whose address a line begins; below such words as "following addresses" also names without a domain."""
+    lines = text.split("\n")
+    places: dict[str, int] = {}
+    listing = False
+    for number, one in enumerate(lines):
+        listing = bool(_LIST_FOLLOWS.search(one)) or (listing and (not one.strip() or bool(places)))
+        match = _OF_RECIPIENT.match(one[:500])
+        address = match[1] if match else ""
+        if (
+            not address
+            and not places
+            and listing is False
+            and number
+            and _LIST_FOLLOWS.search(" ".join(lines[max(number - 3, 0) : number]))
+        ):
+            local = _LOCAL_PART.match(one[:200])
+            host = re.search(_ADDRESS, sender, re.I)
+            address = f"{local[1]}@{host[1].partition('@')[2]}" if local and host else ""
+        if address and not _is_ours(address, to) and not _HELP.search(" ".join(lines[max(number - 1, 0) : number])):
+            places.setdefault(address, number)
+    fates = []
+    for address, number in places.items():
+        end = min((other for other in places.values() if other > number), default=number + _ABOUT)
+        about = "\n".join(lines[number : min(end, number + _ABOUT)])
+        fates.append(_told(address, about if _status(about) else f"{about}\n{text}", text))
+    return fates
+
+
+def _by_words(text: str, to: str) -> list[Fate]:
+    """Recipients that a sentence about a failure names."""
+    found = dict.fromkeys(address.rstrip(".") for address in _FAILED.findall(text))
+    return [_told(one, text, text) for one in found if not _is_ours(one, to)]
+
+
+def _told(address: str, about: str, text: str) -> Fate:
+    return Fate(
+        address, action="delayed" if _DELAY.search(text) else "failed", status=_status(about), words=_short(about)
+    )
+
+
+def _status(text: str) -> str:
+    """An enhanced status code, else the class of a reply code as one."""
+    if found := status_in(text):
+        return found
+    code = _REPLY_CODE.search(text)
+    return f"{code[1]}.0.0" if code else ""
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:_WORDS]
+
+
+def _is_ours(address: str, to: str) -> bool:
+    """True for whom the report was written to, and for those whom it offers for questions."""
+    return address.lower() in to.lower() or address.lower().startswith("postmaster@")
