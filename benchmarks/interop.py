@@ -15,20 +15,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpdesk.domain.mail import Door, Envelope, RawMail
 from helpdesk.domain.reading import Kind, Reading
 from helpdesk.inbound import forward as forwards
-from helpdesk.inbound import quote, read
+from helpdesk.inbound import mime, quote, read
 from helpdesk.inbound import thread as threads
+from helpdesk.inbound.charset import decode
 from helpdesk.inbound.html import to_text
 
-_KINDS = {
-    Kind.HUMAN: "human",
-    Kind.AUTO_REPLY: "auto_reply",
-    Kind.OUT_OF_OFFICE: "auto_reply",
-    Kind.BOUNCE: "bounce",
-    Kind.DELAYED: "bounce",
-    Kind.RECEIPT: "report",
-    Kind.BULK: "list",
-    Kind.COMPLAINT: "report",
-}
+_KINDS = {"human": "human", "auto-reply": "auto_reply", "out-of-office": "auto_reply", "calendar answer": "auto_reply"} | {
+    "bounce": "bounce", "delayed": "bounce", "receipt": "report", "complaint": "report", "bulk": "list"
+}  # fmt: skip
 
 
 def _read(raw: bytes) -> Reading:
@@ -40,13 +34,19 @@ def parse(raw: bytes) -> dict[str, Any]:
     found = _read(raw)
     return {
         "subject": found.subject,
-        "from_": found.sender.address if found.sender else "",
-        "from_name": found.sender.name if found.sender else "",
+        "from_": found.claimed.address if found.claimed else "",
+        "from_name": found.claimed.name if found.claimed else "",
         "to": [one.address for one in found.to],
         "text": found.text,
-        "html": "",
+        "html": "\n".join(_html(raw)),
         "attachments": [(one.name, one.type, one.size) for one in found.attachments],
     }
+
+
+def _html(raw: bytes) -> list[str]:
+    parts = [part for part in mime.split(raw).parts if part.type == "text/html"]
+    bodies = [mime.decode_body(raw[part.start : part.end], part.encoding) for part in parts]
+    return [decode(body, part.params.get("charset", "")) for body, part in zip(bodies, parts, strict=True)]
 
 
 def classify(raw: bytes) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def classify(raw: bytes) -> dict[str, Any]:
     found = _read(raw)
     fates = found.report.fates if found.report else ()
     return {
-        "kind": _KINDS[found.kind],
+        "kind": _KINDS[found.kind.value],
         "addresses": [one.original or one.recipient for one in fates if one.original or one.recipient],
         "temporary": all(one.temporary for one in fates) if fates else found.kind is Kind.DELAYED,
     }
@@ -62,8 +62,7 @@ def classify(raw: bytes) -> dict[str, Any]:
 
 def reply(text: str | None, html: str | None) -> str:
     """What is new in an answer."""
-    shown = text if text is not None else to_text(html or "")
-    return quote.divide(shown, ())[0]
+    return quote.divide(text if text is not None else to_text(html or ""), ())[0]
 
 
 def forward(text: str, subject: str) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     RECEIPT = "receipt"
     BULK = "bulk"
     COMPLAINT = "complaint"
+    CALENDAR = "calendar answer"
 
     @property
     def by_machine(self) -> bool:
@@ -47,7 +48,8 @@ class Attachment:
     """One attached part: where its encoded bytes lie in the raw mail and how to decode them.
 
     ``name`` is a label for people (no path, no control characters, at most 150 characters), "" where the mail gives none.
-    ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail.
+    ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail. Where the part is a
+    ``container`` ("tnef" or "smime"), this is its file number ``member``.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Attachment:
     encoding: str = ""
     content_id: str = ""
     inline: bool = False
+    container: str = ""
+    member: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Reading:
     ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets; for
     a delivery report or a receipt before them that of the mail it is about.
     ``sender`` is the one mailbox of the one From header, or None, and then ``sender_problem`` says why.
+    ``claimed`` is whom the mail seems to be from, for people to look at and for nothing else.
     ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
     ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.
     ``content_hash`` covers the stable headers and the body, so that two sightings of one mail are recognised.
@@ -98,6 +103,7 @@ class Reading:
     subject: str = ""
     sender: Mailbox | None = None
     sender_problem: str = ""
+    claimed: Mailbox | None = None
     reply_to: tuple[Mailbox, ...] = ()
     to: tuple[Mailbox, ...] = ()
     cc: tuple[Mailbox, ...] = ()

@@ -96,6 +96,29 @@ def decode(data: bytes, label: str = "") -> str:
     return data.decode(codec, "replace")
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether all of it is good UTF-8."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decode_raw(data: bytes, hint: str = "") -> str:
+    """A header's raw bytes, which name no charset: UTF-8 (RFC 6532), else as the mail's text is where that can be."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    codec = _CODECS.get(_NOISE.sub("", hint[:60].lower()), "")
+    codec = "cp932" if codec.startswith(("iso2022-jp", "euc-jp")) else codec
+    try:
+        return data.decode(codec) if codec and codec not in ("utf-8", "utf-7", "cp1252") else windows_1252(data)
+    except (UnicodeError, ValueError):
+        return windows_1252(data)
+
+
 def windows_1252(data: bytes) -> str:
     """Every byte has a character; the five that the codec leaves open become C1 controls."""
     return data.decode("latin-1").translate(_C1)

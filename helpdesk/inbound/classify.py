@@ -159,6 +159,8 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
             return _delivery_status(mime.decode_body(data[part.start : part.end], part.encoding))
         if part.type in bounce.RECEIPT_TYPES:
             return Kind.RECEIPT, "is a read receipt"
+        if part.type == "text/calendar" and part.params.get("method", "").lower() in ("reply", "counter"):
+            return Kind.CALENDAR, "is an answer to an invitation"
         if part.type == "message/feedback-report":
             return Kind.COMPLAINT, "is a complaint report of a mail provider"
     root = tree.parts[0]

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from helpdesk.domain.reading import Attachment
-from helpdesk.inbound.charset import clean_line, windows_1252
+from helpdesk.inbound.charset import clean_line, decode_raw
 from helpdesk.inbound.charset import decode as decode_text
 from helpdesk.inbound.header import Fields, decode_words, first
 
@@ -153,7 +152,7 @@ class _Splitter:
             default = "text/plain"
             if parent >= 0 and self.heads[parent][1] == "multipart/digest":
                 default = "message/rfc822"
-            kind, params = content_type(first(fields, "content-type"), default)
+            kind, params = content_type(fields.get("content-type", ("",))[-1], default)
             border = _boundary(self.data, position, params) if kind.startswith("multipart/") else b""
             message = self.into_messages and kind == "message/rfc822"
             if (border or message) and len(self.open) >= MAX_DEPTH:
@@ -175,27 +174,37 @@ class _Splitter:
         self.known = {part.border for part in self.open if part.border}
 
 
+#: White space above a header, where what follows is one beyond doubt.
+_BLANK_START = re.compile(
+    rb"(?:[ \t]{0,500}\r?\n){1,20}(?=(?:return-path|received|delivered-to|from|to|subject|date|mime-version|message-id):)",
+    re.I,
+)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
+#: Behind a line that is no field a header goes on only where its most needed one is still to come.
+_MAX_STRAYS = 20
+_GOES_ON = re.compile(rb"\n(?:to|subject|date|received|message-id):[^\n]*\n(?:[^\n]*\n){0,30}?from:", re.I)
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,200}")
 
 
-def read_fields(data: bytes, start: int) -> tuple[dict[str, list[str]], int, str]:
+def read_fields(data: bytes, start: int, charset: str = "") -> tuple[dict[str, list[str]], int, str]:
     """The header fields from ``start``, where the body begins, and the bound that was hit or "".
 
     The header ends at the blank line, or before the first line that is no header field: mails without a blank line
-    exist, and their words must not be lost.
+    exist, and their words must not be lost. ``charset`` is a guess for raw bytes that are not UTF-8.
     """
     fields: dict[str, list[str]] = {}
+    if start == 0 and (blank := _BLANK_START.match(data)):
+        start = blank.end()
     if data.startswith((b"\n", b"\r\n"), start):
         return fields, data.find(b"\n", start) + 1, ""
     limit = start + MAX_HEADER_BYTES
     blank = _BLANK_LINE.search(data, start, limit + 3)
     problem = "" if blank or len(data) <= limit else HEADER_TOO_LONG
     lines = data[start : blank.start() if blank else limit].split(b"\n")
-    position, count = start, 0
+    position, count, strays = start, 0, 0
     values: list[str] | None = None
     for line in lines:
-        text = _raw(line)
+        text = decode_raw(line, charset)
         if text.startswith((" ", "\t")) and values:
             values[-1] += text.rstrip("\r")
         elif text.startswith(("From ", ">From ")):
@@ -204,6 +213,14 @@ def read_fields(data: bytes, start: int) -> tuple[dict[str, list[str]], int, str
             name, colon, value = text.partition(":")
             name = name.rstrip(" \t")
             if not colon or not _FIELD_NAME.fullmatch(name):
+                strays += 1
+                if (
+                    strays <= _MAX_STRAYS
+                    and "from" not in fields
+                    and _GOES_ON.search(data, position + len(line), blank.start() if blank else position)
+                ):
+                    position += len(line) + 1
+                    continue
                 # Only a header that runs into the bound is a bomb; text without a blank line before it is a body.
                 return fields, min(position, len(data)), ""
             count += 1
@@ -213,14 +230,6 @@ def read_fields(data: bytes, start: int) -> tuple[dict[str, list[str]], int, str
             values.append(value.strip(" \r"))
         position += len(line) + 1
     return fields, blank.end() if blank else min(limit, len(data)), problem
-
-
-def _raw(line: bytes) -> str:
-    """A header line as text; raw 8-bit bytes are UTF-8 (RFC 6532), else windows-1252."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return windows_1252(line)
 
 
 def _boundary(data: bytes, position: int, params: Mapping[str, str]) -> bytes:
@@ -299,11 +308,6 @@ def clean_name(name: str) -> str:
     if dot and len(ending) <= 20:
         return stem[: MAX_NAME - len(ending) - 2] + "…." + ending
     return label[: MAX_NAME - 1] + "…"
-
-
-def decode(data: bytes, attachment: Attachment) -> bytes:
-    """The bytes of an attachment, out of the raw mail that it was read from. Never raises."""
-    return decode_body(data[attachment.start : attachment.end], attachment.encoding)
 
 
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from helpdesk.domain.address import fold
 from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox, RawMail
-from helpdesk.domain.reading import Attachment, Forwarded, Reading
+from helpdesk.domain.reading import Forwarded, Reading
 from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread
-from helpdesk.inbound.charset import clean, decode
+from helpdesk.inbound.body import MAX_TEXT, Body, capped
+from helpdesk.inbound.charset import clean, decode, is_utf8
 from helpdesk.inbound.header import Fields, first, line
-from helpdesk.inbound.html import to_text
 
-MAX_TEXT = 256 * 1024
-_MAX_BODY = 2 * 1024 * 1024
-_MAX_NAMED_TEXT = 32 * 1024
 _MAX_IDS = 100
 _MAX_ID = 250
 _MAX_ALIASES = 5
@@ -49,12 +46,12 @@ def read(raw: RawMail, parents: Mapping[str, str] | None = None, borders: tuple[
 def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Reading:
     data = raw.data
     tree = mime.split(data)
-    fields = tree.parts[0].fields
+    fields = _root_fields(data, tree)
     sender, problem = addresses.strict_sender(fields.get("from", ()))
     return_path = raw.envelope.sender if raw.envelope.sender is not None else _return_path(fields)
     proof, proof_why = authenticate.judge(fields, raw.envelope, sender, problem, borders)
-    body = _Body(data, tree)
-    text = _capped(body.text(0).strip("\n"))
+    body = Body(data, tree)
+    text = capped(body.shown())
     kind, kind_why = classify.kind(data, tree, return_path, sender, text)
     subject = line(first(fields, "subject"))
     report = bounce.read(data, tree, text) if kind.is_report else None
@@ -69,6 +66,7 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         subject=subject,
         sender=sender,
         sender_problem=problem,
+        claimed=_claimed(fields),
         reply_to=addresses.mailboxes(fields.get("reply-to", ())),
         to=addresses.mailboxes(fields.get("to", ())),
         cc=addresses.mailboxes(fields.get("cc", ())),
@@ -94,7 +92,25 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     )
 
 
-def _forwarded(body: _Body, text: str, subject: str, answers: bool) -> Forwarded | None:
+def _root_fields(data: bytes, tree: mime.Tree) -> Fields:
+    """The mail's own header; raw 8-bit bytes in it, which say no charset, are read by that of the text."""
+    root = tree.parts[0]
+    head = data[: root.start]
+    if head.isascii() or is_utf8(head):
+        return root.fields
+    hint = next((found for part in tree.parts[:10] if (found := part.params.get("charset", ""))), "")
+    return mime.read_fields(data, 0, hint)[0] if hint else root.fields
+
+
+def _claimed(fields: Fields) -> Mailbox | None:
+    """Whom the mail seems to be from, for people to look at: the first mailbox that any of these headers names."""
+    for name in ("from", "sender", "reply-to"):
+        if found := addresses.mailboxes(fields.get(name, ())[:5]):
+            return found[0]
+    return None
+
+
+def _forwarded(body: Body, text: str, subject: str, answers: bool) -> Forwarded | None:
     """What a person's mail forwards: in its text, else attached as a mail. What a reply has attached is a file."""
     replies = not forward.is_forward(subject) and (answers or forward.is_reply(subject))
     return forward.find(text, subject, answers) or (None if replies else body.attached_mail(text))
@@ -204,165 +220,8 @@ def likeness(sender: Mailbox | None, text: str) -> str:
     return hashlib.sha256(f"{fold(sender.address)}\n{own}".encode("utf-8", "replace")).hexdigest()
 
 
-def _defects(tree: mime.Tree, body: _Body) -> tuple[str, ...]:
+def _defects(tree: mime.Tree, body: Body) -> tuple[str, ...]:
     return tuple(defect for defect in (tree.problem, *body.defects) if defect)
-
-
-def _capped(text: str) -> str:
-    if len(text) <= MAX_TEXT:
-        return text
-    return (
-        f"{text[:MAX_TEXT]}\n[The text is cut here: {len(text) - MAX_TEXT:,} more characters are in the mail itself.]"
-    )
-
-
-class _Body:
-    """Text and attachments of a split mail: which part is shown, which is attached."""
-
-    def __init__(self, data: bytes, tree: mime.Tree) -> None:
-        self.data = data
-        self.parts = tree.parts
-        self.defects: list[str] = []
-        self.children: list[list[int]] = [[] for _ in tree.parts]
-        for number, part in enumerate(tree.parts):
-            if part.parent >= 0:
-                self.children[part.parent].append(number)
-        self.budget = 4 * _MAX_BODY
-
-    def text(self, number: int) -> str:
-        """What a reader sees of this part; recursion is bounded by the depth of the tree."""
-        part = self.parts[number]
-        children = self.children[number]
-        if part.is_multipart and children:
-            if part.type == "multipart/alternative":
-                return self._alternative(children)
-            shown = (self.text(child) for child in children)
-            return "\n\n".join(text.strip("\n") for text in shown if text.strip())
-        return self._leaf(part) if self._is_text(number) else ""
-
-    def _alternative(self, children: Sequence[int]) -> str:
-        """Plain text where there is any, else the richest version that has text."""
-        plain = [child for child in children if self.parts[child].type == "text/plain"]
-        rest = [child for child in reversed(children) if child not in plain]
-        for child in (*plain, *rest):
-            text = self.text(child)
-            if text.strip():
-                return text
-        return ""
-
-    def _is_text(self, number: int) -> bool:
-        """True for a leaf that is shown as part of the text; one with a name is attached too."""
-        part = self.parts[number]
-        # A multipart whose border never comes is text; so is a mail that is one text part, however it is labelled.
-        if part.type.startswith("multipart/"):
-            return True
-        if part.type not in ("text/plain", "text/html"):
-            return False
-        disposition = part.disposition[0]
-        if not part.name:
-            return disposition != "attachment" or number == 0
-        # Some mailers name the text itself; a long one is a file that was only meant to be shown at once.
-        return part.type == "text/plain" and disposition == "inline" and part.end - part.start <= _MAX_NAMED_TEXT
-
-    def _leaf(self, part: mime.Part) -> str:
-        body = self.data[part.start : min(part.end, part.start + self.budget)]
-        self.budget = max(self.budget - len(body), 0)
-        raw = mime.decode_body(body, part.encoding)[:_MAX_BODY]
-        label = part.params.get("charset", "")
-        if part.type == "text/html":
-            return clean(to_text(decode(raw, label or _html_charset(raw))))
-        text = clean(decode(raw, label))
-        if part.params.get("format", "").strip().lower() == "flowed":
-            text = unflow(text, part.params.get("delsp", "").strip().lower() == "yes")
-        return text
-
-    def attachments(self) -> tuple[Attachment, ...]:
-        return tuple(self._attached())
-
-    def _attached(self) -> Iterator[Attachment]:
-        for number, part in enumerate(self.parts):
-            if (part.is_multipart and self.children[number]) or (self._is_text(number) and not part.name):
-                continue
-            disposition = part.disposition[0]
-            body = self.data[part.start : part.end]
-            content_id = line(first(part.fields, "content-id"), _MAX_ID).strip("<> ")
-            yield Attachment(
-                name=part.name or self._name_of(part),
-                type=part.type,
-                size=len(mime.decode_body(body, part.encoding)),
-                start=part.start,
-                end=part.end,
-                encoding=part.encoding[:40] if part.encoding.isprintable() else "",
-                content_id=content_id,
-                inline=disposition == "inline" or (bool(content_id) and disposition != "attachment"),
-            )
-
-    def attached_mail(self, note: str) -> Forwarded | None:
-        """The first mail that is attached, as what it forwards; ``note`` is what the mail around it says."""
-        part = next((one for one in self.parts if one.type == "message/rfc822"), None)
-        if part is None:
-            return None
-        # A wrapped mail may be encoded itself, though RFC 2046 section 5.2.1 forbids it.
-        data = mime.decode_body(self.data[part.start : part.end], part.encoding)
-        tree = mime.split(data)
-        fields = tree.parts[0].fields
-        sender, _ = addresses.strict_sender(fields.get("from", ()))
-        return Forwarded(
-            sender=sender,
-            subject=line(first(fields, "subject")),
-            date=line(first(fields, "date"), 150),
-            text=_capped(_Body(data, tree).text(0).strip("\n")),
-            note=note,
-        )
-
-    def _name_of(self, part: mime.Part) -> str:
-        """A name for attached mails and invitations, which often come without one."""
-        if part.type == "message/rfc822":
-            fields, _, _ = mime.read_fields(self.data[: part.end], part.start)
-            subject = mime.clean_name(line(first(fields, "subject"), 100).replace("/", "-").replace("\\", "-"))
-            return f"{subject or 'mail'}.eml"
-        return "invite.ics" if part.type == "text/calendar" else ""
-
-
-_META = re.compile(rb"<meta[^<>]{1,200}?charset\s{0,5}=\s{0,5}[\"']?\s{0,5}([a-zA-Z0-9_.:-]{2,40})", re.I)
-
-
-def _html_charset(body: bytes) -> str:
-    found = _META.search(body, 0, 4096)
-    return found[1].decode("ascii") if found else ""
-
-
-def unflow(text: str, delsp: bool = False) -> str:
-    """Text in format=flowed with its paragraphs joined again, quotes as ``> `` (RFC 3676 section 4).
-
-    >>> unflow("one \\ntwo\\n> a \\n> b\\n")
-    'one two\\n> a b\\n'
-    """
-    out: list[str] = []
-    pieces: list[str] = []
-    depth = 0
-
-    def flush() -> None:
-        if pieces:
-            out.append((">" * depth + " " if depth else "") + "".join(pieces))
-            pieces.clear()
-
-    for text_line in text.split("\n"):
-        bare = text_line.lstrip(">")
-        quotes = len(text_line) - len(bare)
-        bare = bare.removeprefix(" ")
-        if pieces and quotes != depth:
-            flush()
-        depth = quotes
-        if bare.endswith(" ") and bare != "-- ":
-            pieces.append(bare[:-1] if delsp else bare)
-            continue
-        if bare == "-- ":
-            flush()
-        pieces.append(bare)
-        flush()
-    flush()
-    return "\n".join(out)
 
 
 #: What a worker calls for each mail.

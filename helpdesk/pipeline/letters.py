@@ -22,7 +22,7 @@ from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Agent, Person
 from helpdesk.domain.sla import Timer
 from helpdesk.domain.ticket import Status, Ticket
-from helpdesk.inbound import mime
+from helpdesk.inbound.body import decode_attachment
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
@@ -389,7 +389,7 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
     files = occasion.facts.reading.attachments
     if not (relaying or showing) or (showing and not _fit(occasion.facts)):
         return ()
-    enclosed = (Enclosure(one.name, one.type, mime.decode(occasion.raw, one)) for one in files)
+    enclosed = (Enclosure(one.name, one.type, decode_attachment(occasion.raw, one)) for one in files)
     return tuple(one for one in enclosed if not (relaying and _is_ours(one)))
 
 
@@ -465,7 +465,7 @@ def _values(
         "waiting_since": occasion.timer.started_at if occasion.timer else None,
         "since": (facts.delivery and facts.delivery.since) or occasion.now,
         "id": str(occasion.quarantine_id or ""),
-        "sender": facts.reading.sender.address if facts.reading.sender else "",
+        "sender": facts.reading.claimed.address if facts.reading.claimed else "",
     }
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from helpdesk.domain.mail import Door, Envelope, RawMail
 from helpdesk.domain.reading import Reading
-from helpdesk.inbound import mime
+from helpdesk.inbound.body import decode_attachment
 from helpdesk.inbound.html import to_text
 from helpdesk.inbound.quote import divide, new_text
 from helpdesk.inbound.read import read
@@ -47,7 +47,7 @@ def checked(data: bytes) -> Reading:
         assert not any((ord(c) < 32 and c not in "\n\t") or 0x7F <= ord(c) < 0xA0 for c in text)
     for attachment in reading.attachments:
         assert 0 <= attachment.start <= attachment.end <= len(data)
-        assert len(mime.decode(data, attachment)) == attachment.size
+        assert len(decode_attachment(data, attachment)) == attachment.size
     return reading
 
 

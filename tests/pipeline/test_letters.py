@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -240,3 +242,12 @@ def test_nobodys_contract_is_shown_beside_a_third_party(office):
 
     assert "not part of this ticket" in " ".join(notice.text.split())
     assert "C-77" not in notice.text.splitlines()[0]
+
+
+def test_the_operator_hears_whom_a_mail_in_quarantine_seems_to_be_from(office):
+    raw = office.compose("It burns.", "bob@globex.example")
+    twice = raw.data.replace(b"From: bob@globex.example\r\n", b"From: bob@globex.example\r\n" * 2)
+
+    office.handle(replace(raw, data=twice))
+
+    assert "bob@globex.example" in office.last("operator", "quarantined").text

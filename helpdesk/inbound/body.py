@@ -1,0 +1,274 @@
+"""A split mail's text and attachments: which part is shown, which is attached, and what lies in containers of either kind."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from helpdesk.domain.reading import Attachment, Forwarded
+from helpdesk.inbound import addresses, invitation, mime, smime, tnef
+from helpdesk.inbound.charset import clean, decode
+from helpdesk.inbound.header import first, line
+from helpdesk.inbound.html import to_text
+
+MAX_TEXT = 256 * 1024
+MAX_BODY = 2 * 1024 * 1024
+_MAX_NAMED_TEXT = 32 * 1024
+_MAX_ID = 250
+#: A plain version of so few characters, beside HTML of so many times more, may only say that there is HTML.
+_POOR, _RICHER = 600, 8
+#: It is taken for that where it has less than this share of the words.
+_POOR_SHARE = 0.3
+_ENCRYPTED = (
+    "[The mail is encrypted with {how}: only the programs of its writer and reader can open it. It is kept whole.]"
+)
+
+
+def capped(text: str) -> str:
+    if len(text) <= MAX_TEXT:
+        return text
+    return (
+        f"{text[:MAX_TEXT]}\n[The text is cut here: {len(text) - MAX_TEXT:,} more characters are in the mail itself.]"
+    )
+
+
+class Body:
+    """Text and attachments of a split mail: which part is shown, which is attached."""
+
+    def __init__(self, data: bytes, tree: mime.Tree, *, wrapped: bool = False) -> None:
+        self.data, self.wrapped = data, wrapped
+        self.opened: dict[int, tnef.Opened] = {}
+        self.signed: dict[int, Body | None] = {}
+        self.parts = tree.parts
+        self.defects: list[str] = []
+        self.children: list[list[int]] = [[] for _ in tree.parts]
+        for number, part in enumerate(tree.parts):
+            if part.parent >= 0:
+                self.children[part.parent].append(number)
+        self.budget = 4 * MAX_BODY
+
+    def text(self, number: int) -> str:
+        """What a reader sees of this part; recursion is bounded by the depth of the tree."""
+        part = self.parts[number]
+        children = self.children[number]
+        if part.is_multipart and children:
+            if part.type == "multipart/alternative":
+                return self._alternative(children)
+            shown = (self.text(child) for child in children)
+            return "\n\n".join(text.strip("\n") for text in shown if text.strip())
+        if signed := self._signed(part):
+            return signed.text(0)
+        return self._leaf(part) if self._is_text(number) else ""
+
+    def _alternative(self, children: Sequence[int]) -> str:
+        """Plain text where there is any that says as much, else the richest version that has text."""
+        plain = [child for child in children if self.parts[child].type == "text/plain"]
+        texts = dict.fromkeys(text for child in plain if (text := self.text(child)).strip())
+        shown = "\n\n".join(text.strip("\n") for text in texts)
+        if shown and not self._may_be_poor(shown, children):
+            return shown
+        for child in reversed(children):
+            if child not in plain and (text := self.text(child)).strip():
+                poor = len(_WORDS.findall(shown)) < _POOR_SHARE * len(_WORDS.findall(text))
+                return text if poor else shown
+        return shown
+
+    def _may_be_poor(self, shown: str, children: Sequence[int]) -> bool:
+        others = sum(self.parts[child].end - self.parts[child].start for child in children)
+        return len(shown) < _POOR and others > _RICHER * len(shown)
+
+    def _is_text(self, number: int) -> bool:
+        """True for a leaf that is shown as part of the text; one with a name is attached too."""
+        part = self.parts[number]
+        # A multipart whose border never comes is text; so is a mail that is one text part, however it is labelled.
+        if part.type.startswith("multipart/"):
+            return True
+        if part.type not in ("text/plain", "text/html"):
+            return False
+        disposition = part.disposition[0]
+        if not part.name:
+            return disposition != "attachment" or number == 0
+        # Some mailers name the text itself; a long one is a file that was only meant to be shown at once.
+        return part.type == "text/plain" and disposition == "inline" and part.end - part.start <= _MAX_NAMED_TEXT
+
+    def _leaf(self, part: mime.Part) -> str:
+        body = self.data[part.start : min(part.end, part.start + self.budget)]
+        self.budget = max(self.budget - len(body), 0)
+        raw = mime.decode_body(body, part.encoding)[:MAX_BODY]
+        label = part.params.get("charset", "")
+        if part.type == "text/html":
+            return clean(to_text(decode(raw, label or _html_charset(raw))))
+        text = clean(decode(raw, label))
+        if part.params.get("format", "").strip().lower() == "flowed":
+            text = unflow(text, part.params.get("delsp", "").strip().lower() == "yes")
+        return text
+
+    def shown(self) -> str:
+        """All that a reader sees; where no part has text, what a container or a calendar says."""
+        return self.text(0).strip("\n") or self._in_containers() or self._encrypted()
+
+    def _in_containers(self) -> str:
+        found = [self._opened(number).text for number in self._containers()]
+        for part in self.parts:
+            if part.type == "text/calendar":
+                found.append(invitation.words(self._calendar(part)))
+        return clean("\n\n".join(text.strip("\n") for text in found if text.strip()))
+
+    def _calendar(self, part: mime.Part) -> str:
+        body = mime.decode_body(self.data[part.start : min(part.end, part.start + MAX_BODY)], part.encoding)
+        return decode(body, part.params.get("charset", ""))
+
+    def _encrypted(self) -> str:
+        for part in self.parts:
+            pgp = part.type == "multipart/encrypted" and "pgp" in part.params.get("protocol", "").lower()
+            secret = part.type in smime.TYPES and smime.is_encrypted(self._decoded(part))
+            if pgp or secret:
+                return _ENCRYPTED.format(how="PGP" if pgp else "S/MIME")
+        return ""
+
+    def _containers(self) -> Iterator[int]:
+        for number, part in enumerate(self.parts):
+            if part.type in tnef.TYPES or (part.name.lower() == tnef.NAME and not part.is_multipart):
+                yield number
+
+    def _opened(self, number: int) -> tnef.Opened:
+        if number not in self.opened:
+            self.opened[number] = tnef.open_(self._decoded(self.parts[number]))
+        return self.opened[number]
+
+    def _signed(self, part: mime.Part) -> Body | None:
+        """The mail inside of an opaque signature, once: a signature within one is left as it is."""
+        if part.type not in smime.TYPES or self.wrapped:
+            return None
+        if part.start not in self.signed:
+            content = smime.content(self._decoded(part))
+            self.signed[part.start] = None if content is None else Body(content, mime.split(content), wrapped=True)
+        return self.signed[part.start]
+
+    def _decoded(self, part: mime.Part) -> bytes:
+        return mime.decode_body(self.data[part.start : part.end], part.encoding)
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        return tuple(self._attached())
+
+    def _attached(self) -> Iterator[Attachment]:
+        containers = set(self._containers())
+        for number, part in enumerate(self.parts):
+            if (part.is_multipart and self.children[number]) or (self._is_text(number) and not part.name):
+                continue
+            if number in containers and (files := self._opened(number).files or self._opened(number).text):
+                yield from self._members(part, files)
+                continue
+            if signed := self._signed(part):
+                for member, one in enumerate(signed.attachments()):
+                    yield replace(
+                        one, start=part.start, end=part.end, encoding=_encoding(part), container="smime", member=member
+                    )
+                continue
+            disposition = part.disposition[0]
+            content_id = line(first(part.fields, "content-id"), _MAX_ID).strip("<> ")
+            yield Attachment(
+                name=part.name or self._name_of(part),
+                type=part.type,
+                size=len(self._decoded(part)),
+                start=part.start,
+                end=part.end,
+                encoding=_encoding(part),
+                content_id=content_id,
+                inline=disposition == "inline" or (bool(content_id) and disposition != "attachment"),
+            )
+
+    def _members(self, part: mime.Part, files: Sequence[tnef.File] | str) -> Iterator[Attachment]:
+        for member, file in enumerate(files):
+            if isinstance(file, tnef.File):
+                name = mime.clean_name(file.name)
+                kind = file.type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+                size, where = len(file.data), (part.start, part.end, _encoding(part))
+                yield Attachment(name, kind, size, *where, container="tnef", member=member)
+
+    def attached_mail(self, note: str) -> Forwarded | None:
+        """The first mail that is attached, as what it forwards; ``note`` is what the mail around it says."""
+        part = next((one for one in self.parts if one.type == "message/rfc822"), None)
+        if part is None:
+            return None
+        # A wrapped mail may be encoded itself, though RFC 2046 section 5.2.1 forbids it.
+        data = mime.decode_body(self.data[part.start : part.end], part.encoding)
+        tree = mime.split(data)
+        fields = tree.parts[0].fields
+        sender, _ = addresses.strict_sender(fields.get("from", ()))
+        return Forwarded(
+            sender=sender,
+            subject=line(first(fields, "subject")),
+            date=line(first(fields, "date"), 150),
+            text=capped(Body(data, tree).text(0).strip("\n")),
+            note=note,
+        )
+
+    def _name_of(self, part: mime.Part) -> str:
+        """A name for attached mails and invitations, which often come without one."""
+        if part.type == "message/rfc822":
+            fields, _, _ = mime.read_fields(self.data[: part.end], part.start)
+            subject = mime.clean_name(line(first(fields, "subject"), 100).replace("/", "-").replace("\\", "-"))
+            return f"{subject or 'mail'}.eml"
+        return "invite.ics" if part.type == "text/calendar" else ""
+
+
+def decode_attachment(data: bytes, attachment: Attachment) -> bytes:
+    """The bytes of an attachment, out of the raw mail that it was read from; b"" where they are not there. Never raises."""
+    outer = mime.decode_body(data[attachment.start : attachment.end], attachment.encoding)
+    if not attachment.container:
+        return outer
+    if attachment.container == "tnef":
+        files = tnef.open_(outer).files
+        return files[attachment.member].data if attachment.member < len(files) else b""
+    inner = smime.content(outer) or b""
+    within = Body(inner, mime.split(inner), wrapped=True).attachments()
+    return decode_attachment(inner, within[attachment.member]) if attachment.member < len(within) else b""
+
+
+def _encoding(part: mime.Part) -> str:
+    return part.encoding[:40] if part.encoding.isprintable() else ""
+
+
+_WORDS = re.compile(r"\w\w+")
+_META = re.compile(rb"<meta[^<>]{1,200}?charset\s{0,5}=\s{0,5}[\"']?\s{0,5}([a-zA-Z0-9_.:-]{2,40})", re.I)
+
+
+def _html_charset(body: bytes) -> str:
+    found = _META.search(body, 0, 4096)
+    return found[1].decode("ascii") if found else ""
+
+
+def unflow(text: str, delsp: bool = False) -> str:
+    """Text in format=flowed with its paragraphs joined again, quotes as ``> `` (RFC 3676 section 4).
+
+    >>> unflow("one \\ntwo\\n> a \\n> b\\n")
+    'one two\\n> a b\\n'
+    """
+    out: list[str] = []
+    pieces: list[str] = []
+    depth = 0
+
+    def flush() -> None:
+        if pieces:
+            out.append((">" * depth + " " if depth else "") + "".join(pieces))
+            pieces.clear()
+
+    for text_line in text.split("\n"):
+        bare = text_line.lstrip(">")
+        quotes = len(text_line) - len(bare)
+        bare = bare.removeprefix(" ")
+        if pieces and quotes != depth:
+            flush()
+        depth = quotes
+        if bare.endswith(" ") and bare != "-- ":
+            pieces.append(bare[:-1] if delsp else bare)
+            continue
+        if bare == "-- ":
+            flush()
+        pieces.append(bare)
+        flush()
+    flush()
+    return "\n".join(out)
