@@ -25,11 +25,11 @@ SHOWN = 20_000
 
 @click.group()
 def quarantine() -> None:
-    """List, show and release mails that were set aside."""
+    """List, show, release and drop mails that were set aside."""
 
 
 @quarantine.command(name="list")
-@click.option("--all", "everything", is_flag=True, help="Also those already released.")
+@click.option("--all", "everything", is_flag=True, help="Also those already released or dropped.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 @click.pass_obj
 def list_(folder: Path, everything: bool, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def list_(folder: Path, everything: bool, as_json: bool) -> None:
                     _envelope_sender(one),
                     ", ".join(one.recipients),
                     size_in_words(one.size),
-                    one.cause + (" (released)" if one.released_at else ""),
+                    one.cause + _ended(one),
                 )
                 for one in found
             ],
@@ -86,7 +86,7 @@ def show(folder: Path, number: int, raw: bool) -> None:
     say(f"Came:   {found.door}, from {one_line(_envelope_sender(found))} to {one_line(', '.join(found.recipients))}")
     say(f"Size:   {size_in_words(found.size)}")
     if found.released_at:
-        say(f"Released at {found.released_at:%Y-%m-%d %H:%M} UTC")
+        say(f"{'Dropped' if found.dropped else 'Released'} at {found.released_at:%Y-%m-%d %H:%M} UTC")
     say()
     say(indented(_header(taken.mail.data)))
     say()
@@ -112,6 +112,26 @@ def release(folder: Path, number: int) -> None:
         name = found.cause.removeprefix(CLAIMS).partition(",")[0]
         say(f"Nothing proves that it is from {name}, so it is filed on the ticket and not sent to the customer.")
         say("If it should go out, ask him to send it again over the submission listener or a border that proves him.")
+
+
+@quarantine.command()
+@click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
+@click.pass_obj
+def drop(folder: Path, numbers: tuple[int, ...]) -> None:
+    """Drop mails for good: nobody hears of them; their bytes stay in the database."""
+    from helpdesk.settings import load
+    from helpdesk.store import spool
+
+    settings = load(folder)
+    with database(settings) as engine, engine.begin() as connection:
+        for number in numbers:
+            if not spool.drop_set_aside(connection, _find(connection, number).id, "by command line", clock(settings)()):
+                raise Stopped(f"mail {number} was released or dropped already; nothing was dropped", os.EX_DATAERR)
+    say(f"Dropped: {', '.join(map(str, numbers))}.")
+
+
+def _ended(one: SetAsideMail) -> str:
+    return "" if one.released_at is None else " (dropped)" if one.dropped else " (released)"
 
 
 def _find(connection: sa.Connection, number: int) -> SetAsideMail:

@@ -86,6 +86,7 @@ class Reading:
     ``parents`` are the Message-IDs of In-Reply-To and References, nearest ancestor first, with their angle brackets; for
     a delivery report or a receipt before them that of the mail it is about.
     ``sender`` is the one mailbox of the one From header, or None, and then ``sender_problem`` says why.
+    ``spam`` is the header by which a filter on the mail's way condemned it, "" where none did.
     ``claimed`` is whom the mail seems to be from, for people to look at and for nothing else.
     ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
     ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.
@@ -111,6 +112,7 @@ class Reading:
     return_path: str | None = None
     kind: Kind = Kind.HUMAN
     kind_why: str = ""
+    spam: str = ""
     proof: Proof = Proof.NONE
     proof_why: str = ""
     text: str = field(default="", metadata=NOT_STORED)

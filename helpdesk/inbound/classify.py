@@ -276,3 +276,30 @@ def _hints(fields: Fields, return_path: str | None) -> tuple[Kind, str] | None:
     if return_path == "":
         return Kind.AUTO_REPLY, "has an empty return path"
     return None
+
+
+def spam_verdict(fields: Fields) -> str:
+    """The header by which a spam filter condemned the mail, "" where none did.
+
+    Whoever forges one harms only his own mail, so any filter on the way is heard.
+
+    >>> spam_verdict({"x-spam-status": ["Yes, score=9.1 required=5.0"]})
+    'X-Spam-Status: Yes'
+    """
+    for name, condemned in _SPAM_HEADERS.items():
+        for value in fields.get(name, ())[:5]:
+            if found := condemned.match(value.strip()):
+                return f"{name.title()}: {line(found[0], 60)}"
+    return ""
+
+
+_YES = re.compile(r"(?:yes|true|spam)\b", re.I)
+_SPAM_HEADERS = {
+    "x-spam-flag": _YES,
+    "x-spam-status": _YES,
+    "x-spam": _YES,
+    "x-spam-action": re.compile(r"(?:reject|rewrite subject|add header|quarantine|discard)\b", re.I),
+    "x-rspamd-action": re.compile(r"(?:reject|rewrite subject|add header|quarantine|discard)\b", re.I),
+    "x-ms-exchange-organization-scl": re.compile(r"[5-9]$"),
+    "x-forefront-antispam-report": re.compile(r"(?:[^;]{0,100};){0,20}SFV:SPM", re.I),
+}

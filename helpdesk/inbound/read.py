@@ -74,6 +74,7 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         return_path=return_path,
         kind=kind,
         kind_why=kind_why,
+        spam=classify.spam_verdict(fields),
         proof=proof,
         proof_why=proof_why,
         text=text,

@@ -10,7 +10,7 @@ from helpdesk.pipeline.world import World
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
 
-#: Contracts that begin are looked for so often, in seconds of real time.
+#: Contracts that begin, and mails that wait in quarantine, are looked for so often, in seconds of real time.
 LOOK_SECONDS = 300.0
 
 
@@ -30,4 +30,5 @@ class DueHandler:
         if monotonic() >= self._next_look:
             self._next_look = monotonic() + LOOK_SECONDS
             self._writer.run(lambda connection: handle.wake_covered(connection, self._world, self._now()))
+            self._writer.run(lambda connection: handle.tell_of_quarantine(connection, self._world, self._now()))
         return self._writer.run(lambda connection: handle.handle_due(connection, self._world, self._now())) > 0

@@ -215,6 +215,10 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         Variable("cause", "str", "why it was set aside", "more than one From header"),
         Variable("sender", "str", "what its From says", "bob@acme.example"),
     ),
+    ("operator", "quarantine_waits"): (
+        Variable("count", "int", "how many mails wait there", 3),
+        Variable("since", "str", "day since which the oldest waits", "2026-03-02"),
+    ),
     ("operator", "template_broken"): (
         Variable("template", "str", "which file", "config/templates/en/customer/opened.md"),
         Variable("error", "str", "what is wrong with it", "line 3: nobody knows `nmae`"),

@@ -187,6 +187,43 @@ def wake_covered(connection: sa.Connection, world: World, now: datetime) -> int:
     return woken
 
 
+#: The operator hears of what waits in quarantine from this hour on, by the desk's clock, once a day.
+_MORNING = 8
+
+
+def tell_of_quarantine(connection: sa.Connection, world: World, now: datetime) -> int:
+    """Write to the operator once a day where mails wait in quarantine; how many mails were written."""
+    written = 0
+    for tenant in sorted({desk.facts.tenant for desk in world.desks.values()}):
+        desk = _any_desk(world, tenant)
+        assert desk is not None
+        local = now.astimezone(ZoneInfo(desk.facts.zone))
+        count, oldest = spool.waiting_in_quarantine(connection, tenant)
+        today = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        if not count or local.hour < _MORNING or _told_today(connection, world, tenant, today):
+            continue
+        occasion = letters.Occasion(
+            Facts(Trigger.CHANGE, now, local.date(), desk.facts),
+            None,
+            None,
+            now,
+            None,
+            local.toordinal(),
+            b"",
+            "",
+            None,
+        )
+        said = Say(Audience.OPERATOR, "quarantine_waits", {"count": count, "since": (oldest or now).date().isoformat()})
+        letters.write(connection, world, desk, occasion, [said])
+        written += 1
+    return written
+
+
+def _told_today(connection: sa.Connection, world: World, tenant: str, today: datetime) -> bool:
+    last = outbox.last_said(connection, tenant, world.operator, "quarantine_waits")
+    return last is not None and last >= today
+
+
 def handle_due(connection: sa.Connection, world: World, now: datetime, limit: int = 50) -> int:
     """Handle due timers and waiting inputs; each in a savepoint, so that a bad one never stops the others."""
     done = 0

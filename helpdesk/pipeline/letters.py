@@ -226,6 +226,9 @@ def _write_one(
     if ticket is None and occasion.quarantine_id and audience is Audience.OPERATOR:
         # A mail that is set aside again after its release is news again, and needs an id of its own.
         number, letter = occasion.quarantine_id, "q"
+    if blocks[0].block == "quarantine_waits":
+        # One a day, so the day is its number.
+        letter = "d"
     mail_id = token.message_id(world.keys, host, ticket.id if ticket else 0, number, letter)
     thread = tickets.thread(connection, ticket.id, letter) if ticket else []
     for reader in readers:

@@ -368,6 +368,15 @@ def was_said(connection: sa.Connection, ticket_id: int, block: str) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
+def last_said(connection: sa.Connection, tenant: str, written: str, block: str) -> datetime | None:
+    """When an address last got a mail that began with this block."""
+    found = sa.select(sa.func.max(outbox.c.created_at)).where(
+        outbox.c.tenant == tenant, outbox.c.folded == fold(written), outbox.c.block == block
+    )
+    at: datetime | None = connection.execute(found).scalar()
+    return at
+
+
 def was_written_to(connection: sa.Connection, ticket_id: int, audience: str) -> bool:
     """Whether this audience got any mail about a ticket."""
     found = sa.select(outbox.c.id).where(outbox.c.ticket_id == ticket_id, outbox.c.audience == audience)

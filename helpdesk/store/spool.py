@@ -260,6 +260,7 @@ class SetAsideMail:
     size: int
     spool_id: int
     released_at: datetime | None
+    dropped: bool = False
 
 
 def quarantined(connection: sa.Connection, *, released: bool = False) -> list[SetAsideMail]:
@@ -286,6 +287,7 @@ def quarantined(connection: sa.Connection, *, released: bool = False) -> list[Se
             row.size,
             row.spool_id,
             row.released_at,
+            (row.released_how or "").startswith(_DROPPED),
         )
         for row in connection.execute(query)
     ]
@@ -310,11 +312,43 @@ def release(connection: sa.Connection, quarantine_id: int, how: str, now: dateti
     return True
 
 
+#: How the end of a mail that somebody dropped is written down.
+_DROPPED = "dropped"
+
+
+def drop_set_aside(connection: sa.Connection, quarantine_id: int, how: str, now: datetime) -> bool:
+    """Drop a mail that waits in quarantine, counted as such; its bytes stay. False when there is no such mail waiting."""
+    spool_id = connection.execute(
+        sa.update(quarantine)
+        .where(quarantine.c.id == quarantine_id, quarantine.c.released_at.is_(None))
+        .values(released_at=now, released_how=f"{_DROPPED} {how}")
+        .returning(quarantine.c.spool_id)
+    ).scalar_one_or_none()
+    if spool_id is None:
+        return False
+    ended = {"outcome": "dropped", "outcome_why": f"{_DROPPED} from quarantine {how}"}
+    connection.execute(sa.update(spool).where(spool.c.id == spool_id).values(ended))
+    return True
+
+
+def waiting_in_quarantine(connection: sa.Connection, tenant: str) -> tuple[int, datetime | None]:
+    """How many mails wait there, and since when the oldest does."""
+    found = sa.select(sa.func.count(), sa.func.min(quarantine.c.at)).where(
+        quarantine.c.tenant == tenant, quarantine.c.released_at.is_(None)
+    )
+    count, oldest = connection.execute(found).one()
+    return int(count), oldest
+
+
 def was_released(connection: sa.Connection, spool_id: int) -> bool:
     """True where a person let this mail out of quarantine: its bytes are trusted, its sender is not."""
     return (
         connection.execute(
-            sa.select(quarantine.c.id).where(quarantine.c.spool_id == spool_id, quarantine.c.released_at.is_not(None))
+            sa.select(quarantine.c.id).where(
+                quarantine.c.spool_id == spool_id,
+                quarantine.c.released_at.is_not(None),
+                quarantine.c.released_how.not_like(f"{_DROPPED}%"),
+            )
         ).first()
         is not None
     )

@@ -518,6 +518,12 @@ def test_unreadable_mail_waits_in_quarantine_until_it_is_released(imported: Path
         lambda: len(found := json.loads(asked(imported, "quarantine", "list", "--all", "--json"))) > 1 and found
     )
     assert [bool(one["released_at"]) for one in everything] == [True, False]  # type: ignore[attr-defined]
+    again = str(everything[1]["id"])  # type: ignore[index]
+    assert run(imported, "quarantine", "drop", again, "99").returncode == 65
+    assert f"Dropped: {again}." in told(imported, "quarantine", "drop", again)
+    assert run(imported, "quarantine", "release", again).returncode == 65
+    assert "Nothing is in quarantine." in told(imported, "quarantine", "list")
+    assert "(dropped)" in told(imported, "quarantine", "list", "--all")
 
 
 def test_second_daemon_on_the_same_file_is_refused(imported: Path, daemon: Running) -> None:

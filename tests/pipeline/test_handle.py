@@ -287,3 +287,37 @@ def test_a_renewal_imported_before_it_starts_releases_on_its_day(office):
 
     assert office.ticket(held).status is Status.OPEN
     assert office.last("customer").block == "released"
+
+
+def test_the_operator_hears_once_a_day_what_waits_in_quarantine(office):
+    def tell(**later: float) -> int:
+        office.now += timedelta(**later)
+        with office.engine.begin() as connection:
+            return handle.tell_of_quarantine(connection, office.world, office.now)
+
+    assert tell() == 0, "nothing waits"
+    spam = office.mail("Buy pills!", "pills@shop.example", headers={"X-Spam-Flag": "YES"})
+    assert spam.name == "quarantined"
+    assert office.sent("customer") == office.sent("operator") == []
+
+    assert [tell(), tell(hours=5), tell(hours=9)] == [1, 0, 0], "it is the same day, then night"
+    assert [tell(hours=9), tell(hours=1)] == [1, 0]
+    first, second = office.sent("operator", "quarantine_waits")
+    assert "1 mail waits in quarantine, the oldest since 2026-11-23." in " ".join(first.text.split())
+    assert first.message_id != second.message_id
+
+    with office.engine.begin() as connection:
+        assert spool.drop_set_aside(connection, spam.quarantine_id, "by a test", office.now)
+        assert not spool.drop_set_aside(connection, spam.quarantine_id, "by a test", office.now)
+        assert not spool.release(connection, spam.quarantine_id, "by a test", office.now)
+    assert tell(days=1) == 0
+
+
+def test_what_was_dropped_from_quarantine_stays_dropped_when_it_comes_again(office):
+    raw = office.compose("It burns.", "bob@globex.example", headers={"X-Spam": "yes"})
+    first = office.handle(raw)
+    with office.engine.begin() as connection:
+        spool.drop_set_aside(connection, first.quarantine_id, "by a test", office.now)
+    vouched = b"Authentication-Results: mx.acme.example; dmarc=pass header.from=globex.example\r\n" + raw.data
+
+    assert office.handle(replace(raw, data=vouched)).name == "seen before"
