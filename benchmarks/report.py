@@ -8,10 +8,10 @@ BEGIN = "<!-- figures: begin -->"
 END = "<!-- figures: end -->"
 
 
-def put_between_markers(file: Path, text: str) -> None:
+def put_between_markers(file: Path, text: str, first: str = BEGIN, last: str = END) -> None:
     """Replace what stands between the two markers; ValueError where the file has not both."""
-    before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = file.read_text(encoding="utf-8").partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{file} has no lines {BEGIN} and {END}")
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{file} has no lines {first} and {last}")
+    file.write_text(f"{before}{first}\n{text}\n{last}{after}", encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import company, end_to_end, running
+from benchmarks import company, end_to_end, reading, running
 from benchmarks.figures import EMPTY, Figures, Load, table
 from benchmarks.report import BEGIN, END, put_between_markers
 from benchmarks.tools import perf_folder, shared_folder
@@ -110,3 +110,21 @@ def test_a_paper_without_markers_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no lines"):
         put_between_markers(paper, "figures")
     assert paper.read_text() == "words"
+
+
+def test_reading_is_measured_beside_the_email_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the project's own mails, and in sizes that take no time."""
+    paper = tmp_path / "paper.md"
+    paper.write_text(f"before\n{reading.BEGIN}\nold\n{reading.END}\nafter\n")
+    monkeypatch.setattr(reading, "SIZES", (1000, 10_000))
+
+    assert reading.main(["--shared", str(tmp_path), "--seconds", "0", "--write", str(paper)]) == 0
+
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["mails"] >= 25
+    assert figures["ratio"] == figures["ours_per_second"] / figures["package_per_second"] > 0
+    assert all(taken > 0 for sizes in figures["milliseconds_by_size"].values() for _, taken in sizes)
+    assert "| ms for a mail of | 1 KB | 10 KB |" in paper.read_text()
+    assert "old" not in paper.read_text()

@@ -120,7 +120,7 @@ def _may_begin_quote(lines: Sequence[str], i: int) -> bool:
         return True
     if _role(line) and i + 1 < len(lines) and _role(lines[i + 1]):
         return True
-    return bool(_ATTRIBUTION_END.search(line[-_MAX_LINE:]))
+    return line.rstrip().endswith((":", "：")) and bool(_ATTRIBUTION_END.search(line[-_MAX_LINE:]))
 
 
 def _drop_attributions(lines: Sequence[str], dropped: list[bool]) -> None:
