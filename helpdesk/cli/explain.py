@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from helpdesk.app import App
+    from helpdesk.domain.bounce import Fate
     from helpdesk.domain.mail import Mailbox, RawMail
-    from helpdesk.domain.reading import Reading
+    from helpdesk.domain.reading import Forwarded, Reading
     from helpdesk.pipeline.handle import Considered
     from helpdesk.pipeline.world import World
     from helpdesk.store.spool import Spooled
@@ -168,23 +169,45 @@ def _letters(connection: sa.Connection, now: datetime) -> tuple[_Letter, ...]:
 
 
 def _show_reading(reading: Reading) -> None:
-    sender = _address(reading.sender) if reading.sender else f"nobody ({reading.sender_problem})"
+    seems = f"; it seems to be {_address(reading.claimed)}" if reading.claimed else ""
+    sender = _address(reading.sender) if reading.sender else f"nobody ({reading.sender_problem}{seems})"
     lines = [
         ("From", sender),
+        ("Reply to", ", ".join(map(_address, reading.reply_to))),
         ("To", ", ".join(map(_address, (*reading.to, *reading.cc)))),
         ("Subject", reading.subject),
         ("Proof", f"{reading.proof.value}" + (f": {reading.proof_why}" if reading.proof_why else "")),
         ("Kind", f"{reading.kind.value}" + (f": {reading.kind_why}" if reading.kind_why else "")),
+        ("Spam", f"says {reading.spam}" if reading.spam else ""),
+        ("Id", ", ".join((reading.message_id, *reading.aliases)) if reading.message_id else ""),
         ("Answers", ", ".join(reading.parents)),
+        ("Outlook", f"conversation {reading.thread_index}" if reading.thread_index else ""),
+        *(("Reports", _fate(fate)) for fate in (reading.report.fates if reading.report else ())),
+        ("Forwards", _forwarded(reading.forwarded) if reading.forwarded else ""),
         ("Oddities", "; ".join(reading.defects)),
     ]
     for name, value in lines:
         if value:
             say(f"{name + ':':<10}{one_line(value)}")
     for file in reading.attachments:
-        say(f"{'File:':<10}{one_line(file.name or 'unnamed')} ({one_line(file.type)}, {size_in_words(file.size)})")
+        inside = {"tnef": ", out of winmail.dat", "smime": ", out of the signed mail"}.get(file.container, "")
+        shown = ", shown in the text" if file.inline else ""
+        kind = f"{one_line(file.type)}, {size_in_words(file.size)}{inside}{shown}"
+        say(f"{'File:':<10}{one_line(file.name or 'unnamed')} ({kind})")
     say("New text:")
     say(indented(reading.new_text.strip("\n") or "(none)"))
+    if reading.text.strip() != reading.new_text.strip():
+        say("Whole text:")
+        say(indented(reading.text.strip("\n")))
+
+
+def _fate(fate: Fate) -> str:
+    said = ", ".join(filter(None, (fate.action, fate.status, fate.words)))
+    return f"{fate.original or fate.recipient or 'nobody by name'}: {said}"
+
+
+def _forwarded(mail: Forwarded) -> str:
+    return f"{mail.subject or '(no subject)'}, from {_address(mail.sender) if mail.sender else 'somebody'}, {mail.date}"
 
 
 def _address(mailbox: Mailbox) -> str:

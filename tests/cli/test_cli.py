@@ -634,3 +634,22 @@ def test_output_cut_short_is_no_fault(folder: Path) -> None:
     done = subprocess.run(["bash", "-c", shell], capture_output=True, check=False, env=ENVIRONMENT)
 
     assert (done.stdout, done.stderr) == (b"[[on_mail]]\n", b"")
+
+
+def test_explain_shows_all_that_was_read(imported: Path) -> None:
+    data = (
+        b"From: Bea <bea@globex.example>, eve@globex.example\nReply-To: bea@home.example\nTo: support@acme.example\n"
+        b"Subject: Re: Printer\nMessage-ID: <2@globex.example>\nIn-Reply-To: <1@acme.example>\nX-Spam-Flag: YES\n\n"
+        b"It burns.\n\n> Is it hot?\n"
+    )
+
+    said = " ".join(told(imported, "explain", "-", data=data).split())
+
+    for words in (
+        "it seems to be Bea <bea@globex.example>)",
+        "Reply to: bea@home.example",
+        "Spam: says X-Spam-Flag: YES",
+        "Id: <2@globex.example>",
+        "New text: It burns. Whole text: It burns. > Is it hot?",
+    ):
+        assert words in said
