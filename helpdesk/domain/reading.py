@@ -91,7 +91,7 @@ class Reading:
     ``text`` is the whole text, ``new_text`` what the writer added to it: above, below or between the quotes;
     ``lead_text`` is the part of the new text that stands above the first quote, the only place for commands.
     ``content_hash`` covers the stable headers and the body, so that two sightings of one mail are recognised.
-    ``likeness`` is the same for mails of one sender whose own words differ in numbers and ids alone, as a machine's do;
+    ``likeness`` is the same for mails of one domain whose own words differ in numbers and ids alone, as a machine's do;
     "" where there are no words. ``report`` is what a delivery report or receipt says.
     ``loop_marks`` are the values of our own ``X-Helpdesk-Loop`` headers; ``hops`` counts Received headers.
     ``forwarded`` is the mail that this one forwards, whoever sent it: rules decide who may speak for another.

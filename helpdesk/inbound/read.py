@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from helpdesk.domain.address import fold
 from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox, RawMail
+from helpdesk.domain.public_domains import PUBLIC_MAIL_DOMAINS
 from helpdesk.domain.reading import Forwarded, Reading
 from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread
 from helpdesk.inbound.body import MAX_TEXT, Body, capped
@@ -210,7 +211,8 @@ _COMPARED = 20_000
 def likeness(sender: Mailbox | None, text: str) -> str:
     """A hash of sender and words: the same for mails that differ in numbers, ids, white space and quotes alone.
 
-    "" where there is no sender or no word.
+    The sender is his domain, since some machines answer with a new address each time; where anybody can have an address,
+    it is the address. "" where there is no sender or no word.
     """
     lines = (one for one in text[:_COMPARED].casefold().split("\n") if not one.lstrip().startswith(">"))
     # What holds a digit or underscore is an id, a date or an address; a machine writes another one each time.
@@ -218,7 +220,10 @@ def likeness(sender: Mailbox | None, text: str) -> str:
     own = " ".join(word for word in words if _OWN_WORD.fullmatch(word))
     if sender is None or not own:
         return ""
-    return hashlib.sha256(f"{fold(sender.address)}\n{own}".encode("utf-8", "replace")).hexdigest()
+    address = fold(sender.address)
+    domain = address.rpartition("@")[2]
+    who = address if domain in PUBLIC_MAIL_DOMAINS else domain
+    return hashlib.sha256(f"{who}\n{own}".encode("utf-8", "replace")).hexdigest()
 
 
 def _defects(tree: mime.Tree, body: Body) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def mail(
         to_return_path=to_return_path,
         to_role=_to_role(world, tenant, taken, reading),
         ours=own_message_id(world.keys, reading.message_id) is not None,
-        repeats=_repeats(connection, taken, agent, reading, candidates),
+        repeats=_repeats(connection, taken, sender, agent, reading, candidates),
         customer=customer,
         customer_ration=Ration(*outbox.automatic_since(connection, tenant, customer.address, now))
         if customer
@@ -318,13 +318,17 @@ def _reported(ours: _Ours, reading: Reading) -> Returned:
 def _repeats(
     connection: sa.Connection,
     taken: Spooled,
+    sender: Person | None,
     agent: Agent | None,
     reading: Reading,
     candidates: Sequence[Candidate],
 ) -> int:
-    """How many mails of the last day had the same sender and words; of an agent's, those to the same ticket alone."""
+    """How many mails of the last day had the same words and sender: of an agent's, those to the same ticket alone; of
+    somebody's whose organisation we know, those of his own tickets; of a stranger's, all of his domain."""
     since = taken.mail.received_at - timedelta(days=1)
     alike = spool.alike(connection, taken, reading.likeness, since)
+    if agent is None and sender is not None and sender.organisation is not None:
+        return tickets.requested_by(connection, sender.id, [one for one in alike if one])
     if agent is None:
         return len(alike)
     ids = {candidate.ticket.id for candidate in candidates}

@@ -398,6 +398,16 @@ _THREAD = Prepared(
 )
 
 
+def requested_by(connection: sa.Connection, person_id: int, ids: Sequence[int]) -> int:
+    """How many of these mentions of tickets are of tickets that this person opened; the latest hundred are looked at."""
+    latest = list(ids)[-100:]
+    if not latest:
+        return 0
+    found = sa.select(ticket.c.id).where(ticket.c.id.in_(latest), ticket.c.requester_id == person_id)
+    own = set(connection.execute(found).scalars())
+    return sum(one in own for one in latest)
+
+
 def thread(connection: sa.Connection, ticket_id: int, audience: str) -> list[str]:
     """The Message-IDs that an audience has seen of a ticket, oldest first."""
     return [row.message_id for row in _THREAD.rows(connection, ticket_id=ticket_id, audience=audience)]

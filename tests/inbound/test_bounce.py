@@ -120,8 +120,10 @@ def test_mails_of_a_machine_are_alike(one, other, alike):
     assert (first == second and first != "") is alike
 
 
-def test_the_same_words_of_two_people_are_not_alike():
-    assert likeness(BOB, "Hello.") != likeness(Mailbox("eve@mine.example"), "Hello.")
+def test_the_same_words_of_two_domains_are_not_alike():
+    assert likeness(BOB, "Hello.") == likeness(Mailbox("case42@mine.example"), "Hello.")
+    assert likeness(BOB, "Hello.") != likeness(Mailbox("bob@elsewhere.example"), "Hello.")
+    assert likeness(Mailbox("bob@gmail.com"), "Hello.") != likeness(Mailbox("eve@gmail.com"), "Hello.")
     assert likeness(BOB, "Hello.") == likeness(Mailbox("BOB@mine.example"), "hello")
     assert likeness(None, "Hello.") == ""
 

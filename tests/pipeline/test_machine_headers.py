@@ -52,10 +52,16 @@ SENDERS = [
 PROVEN = "mx.acme.example; dmarc=pass header.from=globex.example"
 
 
-def comes(desk: Office, headers: dict[str, str], sender: str = "bob@globex.example", envelope: str | None = None):
+def comes(
+    desk: Office,
+    headers: dict[str, str],
+    sender: str = "bob@globex.example",
+    envelope: str | None = None,
+    text: str = "The printer is on fire.",
+):
     fields = {"From": sender, "To": "support@acme.example", "Subject": "Printer", "Message-ID": "<1@globex.example>"}
     lines = [f"{name}: {value}" for name, value in {"Authentication-Results": PROVEN, **fields, **headers}.items()]
-    data = "\r\n".join([*lines, "", "The printer is on fire.", ""]).encode()
+    data = "\r\n".join([*lines, "", text, ""]).encode()
     path = sender if envelope is None else envelope
     return desk.handle(RawMail(Door.SMTP, Envelope(path, ("support@acme.example",), "192.0.2.1"), desk.now, data))
 
@@ -100,7 +106,9 @@ def test_without_the_rule_machines_are_answered(desk):
     for number, headers in enumerate(FORMS.values()):
         desk.now = desk.now.replace(hour=9 + number % 10, day=23 + number // 10 - 7)
         before = len(desk.sent("customer"))
-        comes(desk, {"Message-ID": f"<{number}@globex.example>", **headers}, sender=f"p{number}@globex.example")
+        text = f"The printer is {'very ' * number}hot."
+        fields = {"Message-ID": f"<{number}@globex.example>", **headers}
+        comes(desk, fields, sender=f"p{number}@globex.example", text=text)
         answered += len(desk.sent("customer")) > before
 
     assert answered == len(FORMS)

@@ -76,7 +76,8 @@ class Zoo:
         A stranger whom the desk has never met is asked who he is, whatever the rations.
         """
         for _ in range(2):
-            sentinel = Person("", f"s{next(_NUMBERS)}@{WATCH}")
+            # Of a domain of his own: many with the same words from one domain would be a machine.
+            sentinel = Person("", f"sentinel@s{next(_NUMBERS)}.{WATCH}")
             desk.write(sentinel, "Sentinel", "Is all before this done?", to=desk.company.desks[0].address)
             desk.wait(sentinel, seconds=40)
             desk.wait(ALICE, sentinel.address, seconds=40)
