@@ -9,6 +9,7 @@ from helpdesk.domain.decision import (
     Confirm,
     Drop,
     Effect,
+    EndQuarantine,
     JoinTicket,
     MarkAddress,
     OpenTicket,
@@ -58,5 +59,7 @@ def in_words(effect: Effect) -> str:
             return f"takes it that {effect.address} receives mail"
         case Drop():
             return f"ends here: {effect.reason}"
+        case EndQuarantine():
+            return f"{'releases' if effect.release else 'drops'} mail {effect.number} of the quarantine"
         case SetAside():
             return f"puts the mail into quarantine: {effect.cause}"

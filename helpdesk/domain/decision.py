@@ -158,6 +158,14 @@ class SetAside:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndQuarantine:
+    """A mail that waits in quarantine is read anew, or dropped."""
+
+    number: int
+    release: bool
+
+
 Effect = (
     OpenTicket
     | JoinTicket
@@ -175,6 +183,7 @@ Effect = (
     | ClearAddress
     | Drop
     | SetAside
+    | EndQuarantine
 )
 
 

@@ -138,6 +138,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A mail in quarantine, by its number; ``waits`` is false once it was released or dropped."""
+
+    id: int
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What became of an outbox row that was written at ``since``; ``words`` is what a person says in it.
 
@@ -173,6 +181,8 @@ class Facts:
     ``repeats`` counts the mails of a day from the same sender with the same words, an agent's on the same ticket alone.
     ``customer`` is whom the mail that an agent forwards is from, with id 0 where we do not know him; None for staff and
     for our own addresses. ``customer_ration`` counts the automatic mails to him.
+    ``quarantine`` is the mail that is spoken of, where this one came to the address of its notice; ``by_operator`` is true
+    where From names the operator's address.
     """
 
     trigger: Trigger
@@ -208,6 +218,8 @@ class Facts:
     repeats: int = 0
     customer: Person | None = None
     customer_ration: Ration = Ration()
+    quarantine: Waiting | None = None
+    by_operator: bool = False
     version: int = VERSION
 
     @property

@@ -20,6 +20,7 @@ _LARGEST = 2**63 - 1
 # 12 octets of MAC and two numbers of one to nine octets each.
 _TAG = re.compile(r"([rn])([a-z2-7]{23,48})")
 _RETURN_TAG = re.compile(r"b([a-z2-7]{23,48})")
+_QUARANTINE_TAG = re.compile(r"q([a-z2-7]{23,48})")
 _OWN_ID = re.compile(r"<?hd\.([a-z2-7]{23,48})\.([a-z])@[^@<>\s]+>?")
 
 Purpose = Literal["r", "n"]
@@ -89,6 +90,18 @@ def returned_mail(keys: Keys, tag: str) -> tuple[int, int] | Literal["tampered"]
         return None
     numbers = unsign(keys, "b", shape[1], 2)
     return (numbers[0], numbers[1]) if numbers else "tampered"
+
+
+def quarantine_address(keys: Keys, address: str, number: int) -> str:
+    """``local+q<token>@domain``: where the operator answers about a mail in quarantine; ValueError where it is too long."""
+    return _tagged(keys, address, "q", number, 0)
+
+
+def set_aside_mail(keys: Keys, tag: str) -> int | None:
+    """The number in the quarantine that the tag of an address names, None where no key of ours signed it."""
+    shape = _QUARANTINE_TAG.fullmatch(_folded(tag.rpartition("+")[2]))
+    numbers = unsign(keys, "q", shape[1], 2) if shape else None
+    return numbers[0] if numbers else None
 
 
 def _tagged(keys: Keys, address: str, purpose: str, first: int, second: int) -> str:

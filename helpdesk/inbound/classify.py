@@ -193,6 +193,10 @@ def _of_nobody(tree: mime.Tree) -> bool:
 _DAEMONS = ("mailer-daemon", "postmaster", "post_master", "mailerdaemon", "mail-daemon", "mailer_daemon")
 
 
+#: Postmasters are people, too: where a program for people wrote, or a mail is answered, their words tell no bounce.
+_BY_A_PERSON = ("in-reply-to", "references", "user-agent", "x-mailer", "thread-topic")
+
+
 def _mailer_daemon(
     tree: mime.Tree, return_path: str | None, sender: Mailbox | None, subject: str, text: str
 ) -> tuple[Kind, str] | None:
@@ -213,6 +217,8 @@ def _mailer_daemon(
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
     if return_path == "" or returned or looks:
         return Kind.BOUNCE, "is by the mail system and looks like a bounce"
+    if local == "postmaster" and any(name in fields for name in _BY_A_PERSON):
+        return None
     said, _ = bounce_prose.read(text, raw, first(fields, "to"))
     return (
         (Kind.BOUNCE, "is by the mail system and speaks of a failure")

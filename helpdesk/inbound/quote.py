@@ -321,19 +321,21 @@ def _answers_below(lines: Sequence[str], parents: Sequence[str]) -> set[int]:
     return answers if ours and len(answers) * 5 <= counted else set()
 
 
-#: What telephones and programs write below a mail of their own accord.
-_DEVICE = re.compile(
-    r"\W*(?:(?:sent|get|from|someone|envoyé|enviado|inviato|verzonden|verstuurd|sendt|skickat|lähetetty|wysłane|odesláno"
-    r"|odoslané|gesendet|отправлено|надіслано|poslano|trimis|gönderildi|küldve|elküldve|送信|發送|发送)\b[^\n]{0,40}?\b(?:from|via|with|by|de|depuis|da|do|van"
-    r"|fra|från|mit|met|von|z|ze|из|с|for|my|mobile)\b[^\n]{0,120}"
-    r"|(?:von|diese nachricht wurde von) mein[^\n]{0,80}gesendet\W*|從我的[^\n]{0,40}傳送|从我的[^\n]{0,40}发送"
-    r"|iPhone ?から送信"
-    r"|get outlook for [^\n]{0,120}|get \[outlook for[^\n]{0,120})",
-    re.I,
+_BRAND = (
+    r"(?:iphone|ipad|ipod|android|samsung|galaxy|blackberry|windows|outlook|yahoo|sparrow|airmail|mailbox|spark|htc|alcatel"
+    r"|huawei|xiaomi|nokia|pixel|k-9|proton ?mail|mail for|ti-\d|mobile device|mobile phone|cell|handy$|smartphone|tablet"
+    r"|mobilgerät|mobiltelefon|telefon$|appareil|phone\W*$|mobile\W*$|mail\W*$|\[mail\]|телефон|планшет)"
 )
-_THING = re.compile(
-    r"iphone|ipad|ipod|phone|mobil|android|samsung|galaxy|blackberry|windows|outlook|mail|sparrow|htc|alcatel|device|appareil|handy|smartphone|ti-\d"
-    r"|cell|tablet|huawei|xiaomi|nokia|pixel|телефон|планшет",
+#: What telephones and programs write below a mail of their own accord: sent, from, and a device right behind it.
+_DEVICE = re.compile(
+    r"\W*(?:sent|envoyé|enviado|inviato|verzonden|verstuurd|sendt|skickat|lähetetty|wysłane|odesláno|odoslané|gesendet"
+    r"|отправлено|надіслано|poslano|trimis|gönderildi)\s"
+    r"(?:from|via|with|using|depuis|desde|de|da|do|met|van|fra|från|mit|von|z|ze|из|с)\s"
+    rf"(?:(?:my|a|mon|ma|mi|meu|minha|mijn|min|mitt|meinem|mojego|mého|моего)\s)?(?:[\w'’-]+\s){{0,2}}?{_BRAND}[^\n]{{0,80}}"
+    r"|\W*sent by (?:galaxy|iphone|ipad|android|blackberry|outlook)\W*"
+    rf"|\W*from my (?:[\w'’-]+\s){{0,2}}?{_BRAND}[^\n]{{0,20}}"
+    r"|(?:von|diese nachricht wurde von) mein[^\n]{0,80}gesendet\W*|從我的[^\n]{0,40}傳送|从我的[^\n]{0,40}发送"
+    r"|iPhone ?から送信|get (?:\[)?outlook for [^\n]{0,120}",
     re.I,
 )
 #: Below two dashes so many lines are a signature. Where there are more, people write their greeting there, and only
@@ -382,7 +384,7 @@ def _any_left(lines: Sequence[str], dropped: Sequence[bool], end: int) -> bool:
 
 
 def _is_devices(line: str) -> bool:
-    return len(line) <= 160 and bool(_DEVICE.fullmatch(line.strip()) and _THING.search(line))
+    return len(line) <= 160 and bool(_DEVICE.fullmatch(line.strip()))
 
 
 def _joined(lines: Sequence[str], dropped: Sequence[bool]) -> str:

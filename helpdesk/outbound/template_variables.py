@@ -219,6 +219,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         Variable("count", "int", "how many mails wait there", 3),
         Variable("since", "str", "day since which the oldest waits", "2026-03-02"),
     ),
+    ("operator", "quarantine_done"): (_LINES,),
     ("operator", "template_broken"): (
         Variable("template", "str", "which file", "config/templates/en/customer/opened.md"),
         Variable("error", "str", "what is wrong with it", "line 3: nobody knows `nmae`"),

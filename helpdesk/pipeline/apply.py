@@ -16,6 +16,7 @@ from helpdesk.domain.decision import (
     Decision,
     Drop,
     Effect,
+    EndQuarantine,
     JoinTicket,
     MarkAddress,
     OpenTicket,
@@ -167,6 +168,9 @@ def _write(
             progress.outcome, progress.why = "quarantined", effect.cause
             if taken is not None:
                 progress.quarantine_id = spool.set_aside(connection, taken, effect.cause, facts.now)
+        case EndQuarantine():
+            end = spool.release if effect.release else spool.drop_set_aside
+            end(connection, effect.number, "by mail", facts.now)
         case Suppress():
             pass
 

@@ -28,6 +28,7 @@ from helpdesk.domain.facts import (
     Returned,
     TimerDue,
     Trigger,
+    Waiting,
 )
 from helpdesk.domain.mail import Door
 from helpdesk.domain.people import Agent, Organisation, Person
@@ -35,7 +36,7 @@ from helpdesk.domain.proof import Role, TokenState
 from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Reason, Ticket
-from helpdesk.domain.token import Routed, own_message_id, returned_mail, route
+from helpdesk.domain.token import Routed, own_message_id, returned_mail, route, set_aside_mail
 from helpdesk.inbound import thread
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
@@ -130,7 +131,17 @@ def mail(
         customer_ration=Ration(*outbox.automatic_since(connection, tenant, customer.address, now))
         if customer
         else Ration(),
+        quarantine=_spoken_of(connection, world, tenant, addresses),
+        by_operator=reading.sender is not None and fold(reading.sender.address) == fold(world.operator),
     )
+
+
+def _spoken_of(connection: sa.Connection, world: World, tenant: str, addresses: Sequence[str]) -> Waiting | None:
+    for address in addresses:
+        number = set_aside_mail(world.keys, address.rpartition("@")[0].partition("+")[2])
+        if number is not None and (waits := spool.waits_in_quarantine(connection, tenant, number)) is not None:
+            return Waiting(number, waits)
+    return None
 
 
 def timer(desk: RunningDesk, ticket: Ticket, found: Timer, due: DueStep, now: datetime) -> Facts:

@@ -356,7 +356,7 @@ def _compose(
             world.keys, desk.written, "n" if _is_inside(audience, blocks) else "r", ticket.id, reader.person_id
         )
         if routed and ticket
-        else "",
+        else _about_quarantine(world, desk, occasion, audience),
         auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
         loop_mark=desk.facts.addresses[0],
         enclosures=_enclosures(occasion, audience, blocks),
@@ -364,6 +364,13 @@ def _compose(
         smtputf8=not reader.address.isascii(),
     )
     return compose(draft), rendered.text
+
+
+def _about_quarantine(world: World, desk: RunningDesk, occasion: Occasion, audience: Audience) -> str:
+    """Where the operator answers about the mail that was set aside."""
+    if audience is not Audience.OPERATOR or not occasion.quarantine_id:
+        return ""
+    return token.quarantine_address(world.keys, desk.written, occasion.quarantine_id)
 
 
 def _is_inside(audience: Audience, blocks: Sequence[Say]) -> bool:

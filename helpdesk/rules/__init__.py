@@ -26,6 +26,7 @@ from helpdesk.rules import (
     drop_own_mail,
     file_report,
     hear_agent,
+    hear_operator,
     join_ticket,
     mark_address,
     notify_agent,
@@ -47,6 +48,7 @@ RULES: Mapping[Trigger, tuple[ModuleType, ...]] = {
     Trigger.MAIL: (
         drop_own_mail,
         set_aside_unreadable,
+        hear_operator,
         answer_no_machine,
         ration_automatic_mail,
         brake_rapid,

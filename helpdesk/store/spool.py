@@ -331,6 +331,15 @@ def drop_set_aside(connection: sa.Connection, quarantine_id: int, how: str, now:
     return True
 
 
+def waits_in_quarantine(connection: sa.Connection, tenant: str, quarantine_id: int) -> bool | None:
+    """Whether this mail still waits there, None where the tenant has no such mail."""
+    found = sa.select(quarantine.c.released_at.is_(None)).where(
+        quarantine.c.id == quarantine_id, quarantine.c.tenant == tenant
+    )
+    waits = connection.execute(found).scalar_one_or_none()
+    return None if waits is None else bool(waits)
+
+
 def waiting_in_quarantine(connection: sa.Connection, tenant: str) -> tuple[int, datetime | None]:
     """How many mails wait there, and since when the oldest does."""
     found = sa.select(sa.func.count(), sa.func.min(quarantine.c.at)).where(

@@ -28,7 +28,7 @@ def read(text: str) -> Orders:
         ("#take\n\nVon meinem iPhone gesendet", (TAKE,), ""),
         ("#take\n\nGesendet von Outlook für Android", (TAKE,), ""),
         ("Sent from my Galaxy S24", (), ""),
-        ("#take\n\nThanks.\nSent from my phone", (TAKE,), "Thanks.\nSent from my phone"),
+        ("#take\n\nThanks.\nSent from my phone", (TAKE,), "Thanks."),
         ("#take\n\nGet the phone from Bob, please.", (TAKE,), "Get the phone from Bob, please."),
         ("#close\n\nThanks.", (CLOSE,), "Thanks."),
         ("Thanks.\n\n#close", (CLOSE,), "Thanks."),

@@ -321,3 +321,69 @@ def test_what_was_dropped_from_quarantine_stays_dropped_when_it_comes_again(offi
     vouched = b"Authentication-Results: mx.acme.example; dmarc=pass header.from=globex.example\r\n" + raw.data
 
     assert office.handle(replace(raw, data=vouched)).name == "seen before"
+
+
+def _orders(office, text, notice, sender="postmaster@acme.example", proven=True):
+    vouched = {"Authentication-Results": "mx.acme.example; dmarc=pass header.from=acme.example"} if proven else {}
+    return office.mail(text, sender, to=notice.mail["Reply-To"], subject="Re: set aside", headers=vouched)
+
+
+def _set_aside(office):
+    raw = office.compose(f"It burns in hall {'i' * office.written}.", "bob@globex.example")
+    office.handle(
+        replace(raw, data=raw.data.replace(b"From: bob@globex.example", b"From: bob@globex.example, eve@x.example"))
+    )
+    return office.last("operator", "quarantined")
+
+
+def _waiting(office):
+    with office.engine.connect() as connection:
+        return [one.id for one in spool.quarantined(connection)]
+
+
+def test_the_operator_steers_the_quarantine_by_mail(office):
+    first, second = _set_aside(office), _set_aside(office)
+    assert _waiting(office) == [1, 2]
+
+    assert _orders(office, "#drop\n\n> A mail was set aside", first).name == "dropped"
+    assert _waiting(office) == [2]
+    assert "Mail 1 is dropped." in office.last("operator", "quarantine_done").text
+    _orders(office, "#drop", first)
+    assert "Mail 1 was released or dropped before" in office.last("operator", "quarantine_done").text
+
+    _orders(office, "Please release it.", second)
+    assert "Nothing was done with mail 2" in office.last("operator", "quarantine_done").text
+    assert _waiting(office) == [2]
+    _orders(office, "#release", second, "leo@acme.example")
+    assert _waiting(office) == []
+    assert "Mail 2 is released: it is read anew." in office.sent(block="done")[-1].text
+    with office.engine.begin() as connection:
+        assert len(spool.claim(connection, 5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("sender", "proven"),
+    [
+        ("postmaster@acme.example", False),
+        ("bob@globex.example", True),
+        ("ann@acme.example", True),
+        ("leo@acme.example", False),
+    ],
+)
+def test_nobody_else_steers_the_quarantine(office, sender, proven):
+    notice = _set_aside(office)
+
+    assert _orders(office, "#release", notice, sender, proven).name == "quarantined"
+    assert 1 in _waiting(office)
+    assert office.sent("operator", "quarantine_done") == office.sent("customer") == []
+
+
+def test_an_absence_of_the_operator_gives_no_orders(office):
+    notice = _set_aside(office)
+    headers = {"Auto-Submitted": "auto-replied"}
+
+    assert (
+        office.mail("#release", "postmaster@acme.example", to=notice.mail["Reply-To"], headers=headers).name
+        == "dropped"
+    )
+    assert _waiting(office) == [1]

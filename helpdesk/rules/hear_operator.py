@@ -1,0 +1,36 @@
+"""Release or drop a mail in quarantine as the operator, or a lead, orders by a reply to its notice."""
+
+from __future__ import annotations
+
+from helpdesk.domain.decision import Audience, Drop, Effect, EndQuarantine, Say, SetAside, Verdict
+from helpdesk.domain.facts import Facts
+
+_ORDERS = {"#release": True, "#drop": False}
+
+
+def check(facts: Facts) -> Verdict | None:
+    mail = facts.quarantine
+    if mail is None:
+        return None
+    if facts.reading.kind.unattended:
+        return Verdict(
+            (Drop("a machine's answer to a notice of the quarantine"),), "a machine gives no orders", final=True
+        )
+    lead = facts.agent is not None and facts.agent.lead
+    if not facts.proof.proven or not (facts.by_operator or lead):
+        cause = "it would steer the quarantine, but nothing proves that the operator or a lead wrote it"
+        return Verdict((SetAside(cause),), cause, final=True)
+    first = next((line.strip().lower() for line in facts.reading.lead_text.split("\n") if line.strip()), "")
+    release = _ORDERS.get(first)
+    effects: tuple[Effect, ...] = ()
+    if release is None:
+        said = f"Nothing was done with mail {mail.id}: begin your reply with #release or #drop, alone on its line."
+    elif not mail.waits:
+        said = f"Mail {mail.id} was released or dropped before; nothing was done."
+    else:
+        effects = (EndQuarantine(mail.id, release),)
+        said = f"Mail {mail.id} is released: it is read anew." if release else f"Mail {mail.id} is dropped."
+    audience, block = (Audience.ACTOR, "done") if lead else (Audience.OPERATOR, "quarantine_done")
+    return Verdict(
+        (*effects, Say(audience, block, {"lines": (said,)}), Drop("an order about the quarantine")), said, final=True
+    )
