@@ -161,19 +161,24 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
     return found
 
 
+_MARKER_BEGINS = frozenset("*_-=>bB")
+
+
 def _cut(lines: Sequence[str], dropped: Sequence[bool]) -> int | None:
     """The first line of an unmarked quote that goes on to the end: a separator, a header block, a whole attribution.
 
     Below the words that begin a forward nothing is a quote: it is what the writer wants to be read.
     """
     for i, line in enumerate(lines):
-        if dropped[i] or len(line) > _MAX_LINE:
-            continue
-        if _FORWARDED.match(line):
-            return None
-        if _SEPARATOR.fullmatch(line) or _is_header_block(lines, i):
-            return _above(lines, dropped, i)
         bare = line.strip()
+        if dropped[i] or not bare or len(line) > _MAX_LINE:
+            continue
+        # Of most lines the first character tells that they are no marker.
+        marked = bare[0] in _MARKER_BEGINS
+        if marked and _FORWARDED.match(line):
+            return None
+        if (marked and _SEPARATOR.fullmatch(line)) or _is_header_block(lines, i):
+            return _above(lines, dropped, i)
         if _BARE_ATTRIBUTION.fullmatch(bare) and any(text.strip() for text in lines[i + 1 : i + 50]):
             return i
         begins = _ATTRIBUTION_START.match(line) and any(

@@ -203,7 +203,6 @@ def content_hash(data: bytes, tree: mime.Tree) -> str:
 
 
 _MARKS = ".,;:!?()[]<>\"'*#"
-_OWN_WORD = re.compile(r"[^\W\d_]+")
 #: So much of a text is compared, in characters.
 _COMPARED = 20_000
 
@@ -217,7 +216,7 @@ def likeness(sender: Mailbox | None, text: str) -> str:
     lines = (one for one in text[:_COMPARED].casefold().split("\n") if not one.lstrip().startswith(">"))
     # What holds a digit or underscore is an id, a date or an address; a machine writes another one each time.
     words = [word.strip(_MARKS) for one in lines for word in one.split()]
-    own = " ".join(word for word in words if _OWN_WORD.fullmatch(word))
+    own = " ".join(word for word in words if word.isalpha())
     if sender is None or not own:
         return ""
     address = fold(sender.address)
