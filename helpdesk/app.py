@@ -277,7 +277,7 @@ class Daemon:
                 self.world,
                 app.engine,
                 self.writer,
-                Reader(border.servers, seconds, peers=border.peers),
+                Reader(border.believed, seconds, peers=border.peers),
                 app.now,
                 retries=retries,
                 verifier=self._verifier,

@@ -222,11 +222,18 @@ class Border(Section):
 
     ``peers`` are the addresses that they connect from: on an SMTP listener nobody else's word counts. Where no server is
     named, the daemon judges DKIM, SPF and DMARC itself, asking ``dns``: "system", "off", or address or address:port.
+    ``tenant`` says whose stamp on internal mail is believed.
     """
 
     servers: tuple[str, ...] = ()
+    tenant: Literal["", "microsoft365"] = ""
     peers: tuple[str, ...] = ("127.0.0.1", "::1")
     dns: tuple[str, ...] | Literal["system", "off"] = "system"
+
+    @property
+    def believed(self) -> tuple[str, ...]:
+        """Whose word counts, as the reader takes it."""
+        return (*self.servers, f"tenant:{self.tenant}") if self.tenant else self.servers
 
 
 class Limits(Section):

@@ -15,6 +15,9 @@ from helpdesk.domain.proof import Proof
 from helpdesk.inbound.header import Fields
 
 _MAX_VALUE = 32 * 1024
+#: Among ``borders``: Microsoft 365 says of mail by its own tenant's users that it is internal, and strips that from outside.
+MICROSOFT_365 = "tenant:microsoft365"
+_AUTH_AS = "x-ms-exchange-organization-authas"
 
 
 def judge(
@@ -24,7 +27,8 @@ def judge(
 
     Only the topmost Authentication-Results counts, and only with the authserv-id of a configured border: whatever
     lies below it, or names another server, came from outside. ``borders`` must hold only servers that every mail of
-    this door has passed, and that strip their own name from what they take in (RFC 8601 section 5).
+    this door has passed, and that strip their own name from what they take in (RFC 8601 section 5). Mail within one
+    Microsoft 365 tenant is not signed; with ``MICROSOFT_365`` among the borders its stamp proves the sender.
     """
     if sender is None:
         return Proof.AMBIGUOUS, problem
@@ -32,6 +36,8 @@ def judge(
         if fold(envelope.user) and fold(envelope.user) == fold(sender.address):
             return Proof.AUTH, f"logged in as {sender.address}"
         return Proof.FAILED, f"logged in as {envelope.user}, but From says {sender.address}"
+    if MICROSOFT_365 in borders and [one.strip().lower() for one in fields.get(_AUTH_AS, ())] == ["internal"]:
+        return Proof.BORDER, "Microsoft 365 says that a user of its own tenant sent it"
     headers = fields.get("authentication-results", ())
     if not headers or not borders:
         return Proof.NONE, "no border server vouches for the sender"

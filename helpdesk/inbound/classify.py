@@ -98,6 +98,11 @@ _BOUNCE_SUBJECT = re.compile(
     r"|mancato recapito|onbestelbaar|mail system error|message not delivered|rejected|mail failed|returning to sender"
     r"|undelivered|nondeliverable|delivery report|delivery error|unable to deliver"
 )
+#: Nothing but a mail system begins a subject so.
+_SURE_SUBJECT = re.compile(
+    r"undeliver|nondeliver|delivery status notification|returned mail|mail delivery (?:failed|system)|failure notice"
+    r"|unzustellbar"
+)
 _DELAY_SUBJECT = re.compile(r"delayed|delay |warning: could not send|still being retried|verzögert|en attente|retardé")
 _MACHINE_HEADERS = (
     "x-autoreply",
@@ -211,7 +216,8 @@ def _mailer_daemon(
         return None
     looks = bool(_BOUNCE_SUBJECT.search(subject))
     if not daemon:
-        return (Kind.BOUNCE, "has an empty return path and the subject of a bounce") if looks else None
+        sure = _SURE_SUBJECT.match(subject) or (looks and _speaks_of_failure(fields, text))
+        return (Kind.BOUNCE, "has an empty return path and the subject of a bounce") if sure else None
     if _DELAY_SUBJECT.search(subject):
         return Kind.DELAYED, "is by the mail system and says delayed"
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
@@ -219,12 +225,12 @@ def _mailer_daemon(
         return Kind.BOUNCE, "is by the mail system and looks like a bounce"
     if local == "postmaster" and any(name in fields for name in _BY_A_PERSON):
         return None
-    said, _ = bounce_prose.read(text, raw, first(fields, "to"))
-    return (
-        (Kind.BOUNCE, "is by the mail system and speaks of a failure")
-        if any(one.status or one.recipient for one in said)
-        else None
-    )
+    return (Kind.BOUNCE, "is by the mail system and speaks of a failure") if _speaks_of_failure(fields, text) else None
+
+
+def _speaks_of_failure(fields: Fields, text: str) -> bool:
+    said, _ = bounce_prose.read(text, first(fields, "from"), first(fields, "to"))
+    return any(one.status or one.recipient for one in said)
 
 
 def _says_automatic(fields: Fields, subject: str) -> tuple[Kind, str] | None:

@@ -21,13 +21,14 @@ _WROTE = (
 _ATTRIBUTION_END = re.compile(
     rf"(?:(?:{_WROTE})(?:\s[^:：]{{0,80}})?|<\s?[^<>\s]+@[^<>\s]+>|\([^()\s]+@[^()\s]+\))\s*[:：]\s*$", re.I
 )
-#: Forms that end without a colon: Zoho's between dashes, Zimbra's, and those of old Gmail that name no verb at all.
+#: Forms that end without a colon: Zoho's between dashes, and Zimbra's.
 _BARE_ATTRIBUTION = re.compile(
     rf"-{{2,}} ?on\s[^\n]{{10,250}}\s(?:{_WROTE}) ?-{{2,}}"
-    rf"|(?:on|am|le|el)\s[^\n]{{10,200}}<[^<>\s]+@[^<>\s]+>\s(?:{_WROTE})"
-    r"|\d{4}-\d\d-\d\d \d{1,2}:\d\d GMT[+-]\d\d:\d\d\s[^\n:]{1,120}",
+    rf"|(?:on|am|le|el)\s[^\n]{{10,200}}<[^<>\s]+@[^<>\s]+>\s(?:{_WROTE})",
     re.I,
 )
+#: Old Gmail names no verb at all: a date, a zone and a name, alone between empty lines.
+_DATE_AND_NAME = re.compile(r"\d{4}-\d\d-\d\d \d{1,2}:\d\d GMT[+-]\d\d:\d\d(?: [^\W\d_a-zà-ÿа-я][\w.'’-]{0,30}){1,4}")
 #: A date and an address at the end: an attribution only where a quote follows at once.
 _DATE_AND_ADDRESS = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\s[^\n]{1,200}<[^<>\s]+@[^<>\s]+>", re.I)
 _MAILTO = re.compile(r"\s?<mailto:[^<>\n]{0,300}>", re.I)
@@ -179,7 +180,8 @@ def _cut(lines: Sequence[str], dropped: Sequence[bool]) -> int | None:
             return None
         if (marked and _SEPARATOR.fullmatch(line)) or _is_header_block(lines, i):
             return _above(lines, dropped, i)
-        if _BARE_ATTRIBUTION.fullmatch(bare) and any(text.strip() for text in lines[i + 1 : i + 50]):
+        bare_form = _BARE_ATTRIBUTION.fullmatch(bare) or (_stands_alone(lines, i) and _DATE_AND_NAME.fullmatch(bare))
+        if bare_form and any(text.strip() for text in lines[i + 1 : i + 50]):
             return i
         begins = _ATTRIBUTION_START.match(line) and any(
             text.strip() and not gone
@@ -188,6 +190,11 @@ def _cut(lines: Sequence[str], dropped: Sequence[bool]) -> int | None:
         if begins and _whole_attribution(lines, i) and any(text.strip() for text in lines[i + 1 : i + 50]):
             return i
     return None
+
+
+def _stands_alone(lines: Sequence[str], i: int) -> bool:
+    """True for a line with nothing written right above it, nor right below."""
+    return not (i and lines[i - 1].strip()) and not (i + 1 < len(lines) and lines[i + 1].strip())
 
 
 def _above(lines: Sequence[str], dropped: Sequence[bool], first: int) -> int:
@@ -206,9 +213,11 @@ def _above(lines: Sequence[str], dropped: Sequence[bool], first: int) -> int:
 def _whole_attribution(lines: Sequence[str], begin: int) -> bool:
     """True where an attribution with date, verb and address stands from line ``begin``, over at most four lines.
 
-    In the midst of a paragraph it must end within its own line.
+    In the midst of a paragraph it must end within its own line, and name the address as programs do: in angle brackets.
     """
     alone = not begin or not lines[begin - 1].strip()
+    if not alone and "<" not in lines[begin]:
+        return False
     joined = ""
     for line in lines[begin : begin + (4 if alone else 1)]:
         if not line.strip() or len(line) > _MAX_LINE:
@@ -227,7 +236,7 @@ _CLOCK = re.compile(r"\d{1,2}[:.h]\d\d")
 def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     """True where header lines follow each other as mail programs quote them, the first of them From or Date.
 
-    Three make a block, or two of which one names an address and the other a date with its time.
+    Three make a block, or two that stand apart, of which one names an address and the other a date with its time.
     """
     start = _role(lines[begin])
     if start not in ("from", "sent"):
@@ -248,7 +257,8 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     if len(known) >= 3:
         return "from" in roles or any("@" in line for line in roles.values())
     people = any("@" in line for role, line in roles.items() if role in ("from", "to"))
-    return people and bool(_CLOCK.search(roles.get("sent", "")))
+    apart = not begin or not lines[begin - 1].strip() or bool(_RULE.fullmatch(lines[begin - 1]))
+    return apart and people and bool(_CLOCK.search(roles.get("sent", "")))
 
 
 #: A whole block that HTML set on one line.
@@ -348,6 +358,13 @@ _DEVICE = re.compile(
 _SIGNATURE_LINES, _LONGEST_SIGNATURE = 10, 80
 
 
+#: Below dashes that somebody drew by hand, whoever asks for something still writes.
+_REQUEST = re.compile(
+    r"[?？]|\b(?:please|bitte|svp|s['’]il vous|merci de|por favor|per favore|alstublieft|graag|prosím|proszę|пожалуйста)\b",
+    re.I,
+)
+
+
 def _drop_signature(lines: Sequence[str], dropped: list[bool]) -> None:
     """Mark the signature at the very end (RFC 3676 section 4.3; many programs lose the space behind its dashes).
 
@@ -362,7 +379,8 @@ def _drop_signature(lines: Sequence[str], dropped: list[bool]) -> None:
         size += bool(lines[begin].strip())
         begin -= 1
     if begin > 0 and _is_dashes(lines, begin) and not dropped[begin] and _any_left(lines, dropped, begin):
-        first = begin if size <= _SIGNATURE_LINES else ruler or last + 1
+        sure = lines[begin] == "-- " or not _REQUEST.search("\n".join(lines[begin : last + 1]))
+        first = ruler or last + 1 if size > _SIGNATURE_LINES else begin if sure else last + 1
         dropped[first : last + 1] = [True] * (last + 1 - first)
         last = first - 1
     while last > 0 and not dropped[last] and (not lines[last].strip() or _is_devices(lines[last])):

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, RawMail
 from helpdesk.domain.reading import Reading
+from helpdesk.inbound.authenticate import MICROSOFT_365
 from helpdesk.inbound.read import Read
 from helpdesk.inbound.read import read as read_mail
 from helpdesk.inbound.reading_process import READY, Request, Unreadable
@@ -130,11 +131,12 @@ class Reader:
     def _believed(self, raw: RawMail) -> tuple[str, ...]:
         """The borders whose word counts for this mail: on an open port, only if it came from a border's own address.
 
-        Anybody may connect there and write a border's name into a header. A mailbox, or a pipe, lies behind its border.
+        Anybody may connect there and write a border's name into a header. A mailbox, or a pipe, lies behind its border. A
+        tenant's stamp counts only where the mail lay in a mailbox, for only that lies within the tenant.
         """
         if raw.door in (Door.SMTP, Door.LMTP) and raw.envelope.peer not in self.peers:
             return ()
-        return self.borders
+        return self.borders if raw.door is Door.IMAP else tuple(one for one in self.borders if one != MICROSOFT_365)
 
 
 def _words_of(problem: Exception) -> str:

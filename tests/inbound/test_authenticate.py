@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from helpdesk.domain.mail import Envelope, Mailbox
+from helpdesk.domain.mail import Door, Envelope, Mailbox, RawMail
 from helpdesk.domain.proof import Proof
-from helpdesk.inbound.authenticate import aligned, judge
+from helpdesk.inbound.authenticate import MICROSOFT_365, aligned, judge
+from helpdesk.inbound.read import read
+from helpdesk.inbound.worker import Reader
+from helpdesk.settings import Border
 
 SENDER = Mailbox("agent@corp.example")
 ENVELOPE = Envelope("agent@corp.example", ("support@acme.example",))
@@ -91,3 +96,40 @@ def test_a_login_counts_for_its_own_address_only() -> None:
 )
 def test_alignment_is_by_organisation(one: str, other: str, same: bool) -> None:
     assert aligned(one, other) is same
+
+
+INTERNAL = "X-MS-Exchange-Organization-AuthAs: Internal"
+
+
+@pytest.mark.parametrize(
+    ("borders", "headers", "proof"),
+    [
+        ((MICROSOFT_365,), [INTERNAL], Proof.BORDER),
+        ((MICROSOFT_365,), [INTERNAL.replace("Internal", "Anonymous")], Proof.NONE),
+        ((MICROSOFT_365,), [INTERNAL, INTERNAL], Proof.NONE),
+        ((MICROSOFT_365,), [], Proof.NONE),
+        (("mx.acme.example",), [INTERNAL], Proof.NONE),
+        ((), [INTERNAL], Proof.NONE),
+    ],
+    ids=["internal", "from outside", "twice", "no stamp", "another border", "nobody is believed"],
+)
+def test_a_tenants_stamp_counts_only_where_the_settings_name_it(borders, headers, proof):
+    data = "\r\n".join(["From: ann@acme.example", *headers, "Subject: x", "", "x"]).encode()
+    envelope = Envelope("ann@acme.example", ("support@acme.example",))
+
+    assert read(RawMail(Door.IMAP, envelope, datetime(2026, 3, 3, tzinfo=UTC), data), {}, borders).proof is proof
+
+
+@pytest.mark.parametrize(
+    ("door", "proof"), [(Door.IMAP, Proof.BORDER), (Door.SMTP, Proof.NONE), (Door.FILE, Proof.NONE)]
+)
+def test_a_tenants_stamp_counts_only_in_its_own_mailbox(door, proof):
+    """Whoever hands a mail to another door may write that line."""
+    reader = Reader(Border(tenant="microsoft365").believed)
+    data = f"From: ann@acme.example\r\n{INTERNAL}\r\n\r\nx".encode()
+    envelope = Envelope("ann@acme.example", ("support@acme.example",), "127.0.0.1")
+
+    (found,) = reader.read_all([(RawMail(door, envelope, datetime(2026, 3, 3, tzinfo=UTC), data), {})])
+    reader.close()
+
+    assert found.proof is proof

@@ -95,6 +95,10 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
         "It is broken.\nSent by mail on Monday from Munich.",
         "Help!\nFrom my phone I cannot log in.",
         "It is on its way.\nSent with the courier from Samsung.",
+        "The log says:\n2016-03-03 17:21 GMT+01:00 Server Restarted\nAnd then nothing.",
+        "The log says:\n\n2016-03-03 17:21 GMT+01:00 server restarted\n\nAnd then nothing.",
+        "I read this.\nOn 2 March 2026 at 10:00 bob@globex.example wrote:\nall is well. I doubt it.",
+        "It logs this:\nDate: Mon, 2 Mar 2026 10:00:00\nFrom: printer@globex.example\nthen it stops.",
         "Date: 2026-03-02 10:00:01 disk full\nDate: 2026-03-02 10:00:02 disk full",
         ">>> Please read this! <<<\nIt is important.",
         "It happened on\n2026-03-02 10:00 again.\nSent from the printer: nothing.",
@@ -108,6 +112,11 @@ def test_prose_stays_whole(text: str) -> None:
 def test_signature_ends_the_last_words_only() -> None:
     assert new_text("> old\n\nYes.\n-- \nBea\nGlobex\n") == "Yes."
     assert new_text("Yes.\n\n--\nBea\nGlobex\n") == "Yes."
+    assert (
+        new_text("Yes.\n\n--\nAnd can you look at the second one?\n")
+        == "Yes.\n\n--\nAnd can you look at the second one?"
+    )
+    assert new_text("Yes.\n\n--\nBitte auch den zweiten.\n") == "Yes.\n\n--\nBitte auch den zweiten."
     assert new_text("Yes.\n\nSent from my iPhone\n") == "Yes."
     assert new_text("Yes.\n-- \nBea\n\n> old") == "Yes.\n--\nBea", "above a quote it may be part of what was said"
     long = "\n".join(f"word {number}" for number in range(11))
