@@ -45,8 +45,6 @@ PATIENCE_WHEN_FULL = 0.25
 SOCKET_MODE = 0o660
 _PASSWORD_CHECKS_AT_ONCE = 4
 _BACKLOG = 256
-#: So many connections are let in before others get their turn.
-_AT_ONCE = 100
 #: Where no connection can be accepted, because descriptors or memory are short, it is tried again after so many seconds.
 ACCEPT_AGAIN_SECONDS = 1.0
 #: That is said again in the log after so many seconds.
@@ -139,7 +137,7 @@ class Listener:
         self._sessions: dict[Session, str] = {}
         self._peers: Counter[str] = Counter()
         self._sockets: list[socket.socket] = []
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._accepting: list[asyncio.Task[None]] = []
         self._told_shortage = float("-inf")
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_loop_fault)
@@ -256,40 +254,26 @@ class Listener:
         else:
             self._sockets = _listening_sockets(options.host, options.port)
             self._port = int(self._sockets[0].getsockname()[1])
-        for listening in self._sockets:
-            listening.setblocking(False)
-            self._loop.add_reader(listening, self._accept, listening)
+        self._accepting = [self._loop.create_task(self._accept(one)) for one in self._sockets]
 
-    def _accept(self, listening: socket.socket) -> None:
+    async def _accept(self, listening: socket.socket) -> None:
         """Let connections in. asyncio's own servers spin and flood the log where no descriptor is left."""
-        for _ in range(_AT_ONCE):
+        kind = LmtpSession if self.options.kind == "lmtp" else Session
+        listening.setblocking(False)
+        while True:
             try:
-                connection, _ = listening.accept()
-            except (BlockingIOError, InterruptedError):
-                return
+                connection, _ = await self._loop.sock_accept(listening)
             except ConnectionError:
                 continue
             except OSError as problem:
                 self._tell_shortage(problem)
-                self._loop.remove_reader(listening)
-                self._loop.call_later(ACCEPT_AGAIN_SECONDS, self._accept_again, listening)
-                return
-            connection.setblocking(False)
-            beginning = self._loop.create_task(self._begin(connection))
-            self._beginning.add(beginning)
-            beginning.add_done_callback(self._beginning.discard)
-
-    def _accept_again(self, listening: socket.socket) -> None:
-        if listening.fileno() >= 0:
-            self._loop.add_reader(listening, self._accept, listening)
-
-    async def _begin(self, connection: socket.socket) -> None:
-        kind = LmtpSession if self.options.kind == "lmtp" else Session
-        try:
-            await self._loop.connect_accepted_socket(lambda: kind(self, self._loop), connection)
-        except Exception as fault:  # noqa: BLE001  one connection costs no other
-            connection.close()
-            log_fault("a new connection", fault)
+                await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+                continue
+            try:
+                await self._loop.connect_accepted_socket(lambda: kind(self, self._loop), connection)
+            except Exception as fault:  # noqa: BLE001  one connection costs no other
+                connection.close()
+                log_fault("a new connection", fault)
 
     def _tell_shortage(self, problem: OSError) -> None:
         if self._loop.time() - self._told_shortage >= SHORTAGE_TOLD_SECONDS:
@@ -305,8 +289,10 @@ class Listener:
             await asyncio.sleep(0.02)
         if self.options.path is not None:
             self.options.path.unlink(missing_ok=True)
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         for listening in self._sockets:
-            self._loop.remove_reader(listening)
             listening.close()
         for session in list(self._sessions):
             session.abort()

@@ -30,7 +30,7 @@ def check(facts: Facts) -> Verdict | None:
     else:
         effects = (EndQuarantine(mail.id, release),)
         said = f"Mail {mail.id} is released: it is read anew." if release else f"Mail {mail.id} is dropped."
-    audience, block = (Audience.ACTOR, "done") if lead else (Audience.OPERATOR, "quarantine_done")
-    return Verdict(
-        (*effects, Say(audience, block, {"lines": (said,)}), Drop("an order about the quarantine")), said, final=True
-    )
+    lines = {"lines": (said,)}
+    heard = Say(Audience.ACTOR, "done", lines) if lead else Say(Audience.OPERATOR, "quarantine_done", lines)
+    effects = (*effects, heard, Drop("an order about the quarantine"))
+    return Verdict(effects, said, final=True)

@@ -59,8 +59,9 @@ def end(loop: Loop) -> None:
 
 def shut_the_door(daemon: Daemon, _folder: Path) -> None:
     listener = daemon.listeners[0]
+    for accepting in listener._accepting:
+        listener._loop.call_soon_threadsafe(accepting.cancel)
     for one in listener._sockets:
-        listener._loop.call_soon_threadsafe(listener._loop.remove_reader, one)
         one.shutdown(socket.SHUT_RDWR)
 
 

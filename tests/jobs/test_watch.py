@@ -249,6 +249,8 @@ def test_door_whose_thread_ended_needs_a_restart() -> None:
 
     assert wait_for(part.condition, 20) == "its thread has ended"
     assert part.lost()
+    for task in listener._accepting:
+        task.cancel()
     listener._sockets[0].close()
     listener._loop.close()
 

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+
+from helpdesk.domain.decision import Audience, Drop, EndQuarantine, Say, SetAside
+from helpdesk.domain.facts import Waiting
+from helpdesk.domain.proof import Proof
+from helpdesk.domain.reading import Kind, Reading
+from helpdesk.rules.hear_operator import check
+from tests.rules.facts import ANN, LEO, mail
+
+WAITS, ENDED = Waiting(17, waits=True), Waiting(17, waits=False)
+
+
+def orders(text: str, **changed):
+    given = {"quarantine": WAITS, "by_operator": True, "reading": Reading(lead_text=text), **changed}
+    return check(mail(**given))
+
+
+@pytest.mark.parametrize(
+    ("text", "release"), [("#release", True), ("\n #RELEASE \nThank you.", True), ("#drop\n\nIt is spam.", False)]
+)
+def test_the_first_line_orders(text, release):
+    end, said, drop = orders(text).effects
+
+    assert end == EndQuarantine(17, release)
+    assert (said.audience, said.block) == (Audience.OPERATOR, "quarantine_done")
+    assert isinstance(drop, Drop)
+
+
+def test_a_lead_orders_and_is_answered_himself():
+    _, said, _ = orders("#drop", by_operator=False, agent=LEO).effects
+
+    assert said == Say(Audience.ACTOR, "done", {"lines": ("Mail 17 is dropped.",)})
+
+
+@pytest.mark.parametrize(
+    ("text", "mail_there"), [("Please release it.", WAITS), ("Yes\n#release", WAITS), ("#release", ENDED), ("", WAITS)]
+)
+def test_anything_else_changes_nothing_and_is_said(text, mail_there):
+    effects = orders(text, quarantine=mail_there).effects
+
+    assert [type(one) for one in effects] == [Say, Drop]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"proof": Proof.NONE}, {"by_operator": False}, {"by_operator": False, "agent": ANN}],
+    ids=["unproven", "somebody else", "an agent who is no lead"],
+)
+def test_nobody_else_orders(changed):
+    (effect,) = orders("#release", **changed).effects
+
+    assert isinstance(effect, SetAside)
+
+
+def test_a_machine_orders_nothing():
+    (effect,) = orders("#release", reading=Reading(kind=Kind.OUT_OF_OFFICE, lead_text="#release")).effects
+
+    assert isinstance(effect, Drop)
+
+
+def test_other_mails_go_on():
+    assert check(mail()) is None
