@@ -231,6 +231,7 @@ def _desk(settings: Settings, key: str, section: DeskSection, ids: Any) -> Runni
         automatic_per_hour=settings.main.limits.automatic_per_hour,
         same_words_per_day=settings.main.limits.same_words_per_day,
         rapid_per_hour=settings.main.limits.rapid_per_hour,
+        web_forms=tuple(fold(address) for address in section.web_forms),
     )
     return RunningDesk(
         facts=facts,

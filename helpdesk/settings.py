@@ -376,6 +376,7 @@ class DeskSection(Section):
 
     name: str
     addresses: Annotated[tuple[Address, ...], Field(min_length=1)]
+    web_forms: tuple[Address, ...] = ()
     tenant: Name = "main"
     prefix: Annotated[str, Field(pattern=r"^[A-Z]{1,6}$")] = "HD"
     calendar: Name

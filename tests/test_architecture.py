@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -71,7 +72,7 @@ def test_every_rule_is_told_and_tested(trigger: Trigger, name: str, module: Modu
     assert module.__doc__.strip().splitlines()[0].endswith(".")
     assert (ROOT / "tests" / "rules" / f"test_{name}.py").is_file()
     kind = getattr(module, "Options", None)
-    options = {f"`{field.name} = {field.default!r}`" for field in dataclasses.fields(kind)} if kind else set()
+    options = {f"`{field.name} = {json.dumps(field.default)}`" for field in dataclasses.fields(kind)} if kind else set()
     (line,) = [line for line in section(trigger) if line.startswith(f"| `{name}` |")]
     assert set(re.findall(r"`\w+ = \w+`", line)) == options
     assert options or line.endswith("| none |")

@@ -184,6 +184,8 @@ def _show_reading(reading: Reading) -> None:
         ("Outlook", f"conversation {reading.thread_index}" if reading.thread_index else ""),
         *(("Reports", _fate(fate)) for fate in (reading.report.fates if reading.report else ())),
         ("Forwards", _forwarded(reading.forwarded) if reading.forwarded else ""),
+        ("List", reading.list_address),
+        ("Form", f"its fields name {_address(reading.submitter)}" if reading.submitter else ""),
         ("Oddities", "; ".join(reading.defects)),
     ]
     for name, value in lines:

@@ -67,6 +67,11 @@ def parse(lead_text: str, new_text: str, known: Collection[str]) -> Orders:
     return Orders(commands, text)
 
 
+def order(lead_text: str) -> str:
+    """The first line that says something, in lower case: where a notice asks for one word, it stands there alone."""
+    return next((bare.lower() for line in lead_text.split("\n") if (bare := _bare(line))), "")
+
+
 def _bare(line: str) -> str:
     """A line without outer space and without signs that nobody sees."""
     return "".join(sign for sign in line if unicodedata.category(sign) != "Cf").strip()

@@ -160,10 +160,11 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class EndQuarantine:
-    """A mail that waits in quarantine is read anew, or dropped."""
+    """A mail that waits in quarantine is read anew, or dropped; ``confirmed`` where its own writer said that it is his."""
 
     number: int
     release: bool
+    confirmed: bool = False
 
 
 Effect = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from helpdesk.domain.bounce import Fate
@@ -33,6 +33,9 @@ BY_THREAD_INDEX = "the conversation that Outlook names"
 BY_SUBJECT = "the subject of a reply"
 WEAK_SIGNS = (BY_REFERENCE, BY_THREAD_INDEX, BY_SUBJECT)
 
+#: An agent may say so long that a mail which nothing proves is his.
+CONFIRM_WITHIN = timedelta(hours=24)
+
 #: Raised when the stored form changes so that older readers would misread it.
 VERSION = 1
 
@@ -48,7 +51,10 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The desk that handles the input; ``addresses`` are folded, the first is the one it writes from."""
+    """The desk that handles the input; ``addresses`` are folded, the first is the one it writes from.
+
+    ``web_forms`` are the folded addresses that forms of web sites write from.
+    """
 
     key: str
     tenant: str
@@ -62,6 +68,7 @@ class Desk:
     automatic_per_hour: int = 20
     same_words_per_day: int = 1
     rapid_per_hour: int = 2
+    web_forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A mail in quarantine, by its number; ``waits`` is false once it was released or dropped."""
+    """A mail in quarantine, by its number; ``waits`` is false once it was released or dropped.
+
+    ``since`` is when it was set aside (UTC).
+    """
 
     id: int
     waits: bool
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +193,8 @@ class Facts:
     ``customer`` is whom the mail that an agent forwards is from, with id 0 where we do not know him; None for staff and
     for our own addresses. ``customer_ration`` counts the automatic mails to him.
     ``quarantine`` is the mail that is spoken of, where this one came to the address of its notice; ``by_operator`` is true
-    where From names the operator's address.
+    where From names the operator's address. ``confirming`` is the agent's own mail that waits for his word, where this one
+    came to the address that he alone was told.
     """
 
     trigger: Trigger
@@ -219,6 +231,7 @@ class Facts:
     customer: Person | None = None
     customer_ration: Ration = Ration()
     quarantine: Waiting | None = None
+    confirming: Waiting | None = None
     by_operator: bool = False
     version: int = VERSION
 

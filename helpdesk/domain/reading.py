@@ -97,6 +97,8 @@ class Reading:
     ``forwarded`` is the mail that this one forwards, whoever sent it: rules decide who may speak for another.
     ``aliases`` are the Message-IDs that the mail bore before a server on its way rewrote them; ``thread_index`` is the
     conversation that Outlook's Thread-Index names, in hexadecimal, "" where there is none.
+    ``list_address`` is where the list takes mail that this one came by, "" where it came by none or is a campaign's;
+    ``submitter`` is whom the fields of a web form name, worth something only where a web form is known to write.
     """
 
     message_id: str = ""
@@ -128,3 +130,5 @@ class Reading:
     forwarded: Forwarded | None = None
     aliases: tuple[str, ...] = ()
     thread_index: str = ""
+    list_address: str = ""
+    submitter: Mailbox | None = None

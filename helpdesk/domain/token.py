@@ -20,7 +20,7 @@ _LARGEST = 2**63 - 1
 # 12 octets of MAC and two numbers of one to nine octets each.
 _TAG = re.compile(r"([rn])([a-z2-7]{23,48})")
 _RETURN_TAG = re.compile(r"b([a-z2-7]{23,48})")
-_QUARANTINE_TAG = re.compile(r"q([a-z2-7]{23,48})")
+_SET_ASIDE_TAG = re.compile(r"([qc])([a-z2-7]{23,48})")
 _OWN_ID = re.compile(r"<?hd\.([a-z2-7]{23,48})\.([a-z])@[^@<>\s]+>?")
 
 Purpose = Literal["r", "n"]
@@ -99,9 +99,27 @@ def quarantine_address(keys: Keys, address: str, number: int) -> str:
 
 def set_aside_mail(keys: Keys, tag: str) -> int | None:
     """The number in the quarantine that the tag of an address names, None where no key of ours signed it."""
-    shape = _QUARANTINE_TAG.fullmatch(_folded(tag.rpartition("+")[2]))
-    numbers = unsign(keys, "q", shape[1], 2) if shape else None
+    numbers = _set_aside(keys, "q", tag)
     return numbers[0] if numbers else None
+
+
+def confirming_address(keys: Keys, address: str, number: int, person_id: int) -> str:
+    """``local+c<token>@domain``: where an agent says that a mail in quarantine is his; ValueError where it is too long.
+
+    Whoever writes to it has read a mail that went to the agent's address on record alone.
+    """
+    return _tagged(keys, address, "c", number, person_id)
+
+
+def confirmed_mail(keys: Keys, tag: str) -> tuple[int, int] | None:
+    """Number in the quarantine and person that the tag of a confirming address names, None where no key signed it."""
+    numbers = _set_aside(keys, "c", tag)
+    return (numbers[0], numbers[1]) if numbers else None
+
+
+def _set_aside(keys: Keys, purpose: str, tag: str) -> tuple[int, ...] | None:
+    shape = _SET_ASIDE_TAG.fullmatch(_folded(tag.rpartition("+")[2]))
+    return unsign(keys, purpose, shape[2], 2) if shape and shape[1] == purpose else None
 
 
 def _tagged(keys: Keys, address: str, purpose: str, first: int, second: int) -> str:

@@ -11,9 +11,10 @@ from email.utils import parsedate_to_datetime
 from helpdesk.domain.address import fold
 from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox, RawMail
+from helpdesk.domain.proof import Proof
 from helpdesk.domain.public_domains import PUBLIC_MAIL_DOMAINS
 from helpdesk.domain.reading import Forwarded, Reading
-from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread
+from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread, writer
 from helpdesk.inbound.body import MAX_TEXT, Body, capped
 from helpdesk.inbound.charset import clean, decode, is_utf8
 from helpdesk.inbound.header import Fields, first, line
@@ -51,6 +52,14 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     sender, problem = addresses.strict_sender(fields.get("from", ()))
     return_path = raw.envelope.sender if raw.envelope.sender is not None else _return_path(fields)
     proof, proof_why = authenticate.judge(fields, raw.envelope, sender, problem, borders)
+    behind = writer.behind_list(fields, sender) if proof is not Proof.AUTH else None
+    if behind is not None:
+        # Not "none": the list's own signature and server must not be taken for those of a writer in its domain.
+        sender, proof, proof_why = (
+            behind,
+            Proof.AMBIGUOUS,
+            "a list put its own address into From; nothing proves the writer",
+        )
     body = Body(data, tree)
     text = capped(body.shown())
     kind, kind_why = classify.kind(data, tree, return_path, sender, text)
@@ -91,6 +100,8 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         forwarded=None if kind.unattended else _forwarded(body, text, subject, bool(parents)),
         aliases=message_ids(fields, *thread.ORIGINAL_IDS)[:_MAX_ALIASES],
         thread_index=thread.index_of(fields),
+        list_address=writer.list_address(fields),
+        submitter=writer.on_form(text),
     )
 
 

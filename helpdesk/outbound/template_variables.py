@@ -86,6 +86,7 @@ _ORGANISATION = Variable("organisation", "str", "organisation of the writer", "A
 _DUE_AT = Variable("due", "datetime", "when the first answer is due; None where nothing is promised", _DUE)
 _PROOF = Variable("proof", "str", "a warning where the sender is not proven, else empty", "sender not proven")
 _WORDS = Variable("words", "words", "what the person wrote", Words("Hello,\n\n  the printer is on fire.\n\nBob"))
+_UNTIL = Variable("until", "datetime", "until when an answer counts", _DUE)
 _ATTACHMENTS = Variable("attachments", "list of str", "names of the attached files", ("photo.jpg", "log.txt"))
 _LINES = Variable("lines", "list of str", "one sentence each", ("Answer sent to bob@acme.example.", "Ticket closed."))
 _COMMANDS = Variable(
@@ -158,6 +159,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
     ("agent", "returned"): (_REASON, _LINES, _WORDS),
     ("agent", "note_added"): (_WHO, _WORDS, _NOTE_ADDRESS, _ANSWER_ADDRESS),
     ("agent", "unproven"): (_REASON,),
+    ("agent", "is_it_yours"): (_REASON, _WORDS, _ATTACHMENTS, _UNTIL),
     ("agent", "refused_command"): (_LINES, _COMMANDS),
     ("agent", "reminder"): (
         _WHO,

@@ -170,7 +170,7 @@ def _write(
                 progress.quarantine_id = spool.set_aside(connection, taken, effect.cause, facts.now)
         case EndQuarantine():
             end = spool.release if effect.release else spool.drop_set_aside
-            end(connection, effect.number, "by mail", facts.now)
+            end(connection, effect.number, spool.CONFIRMED if effect.confirmed else "by mail", facts.now)
         case Suppress():
             pass
 

@@ -32,11 +32,11 @@ from helpdesk.domain.facts import (
 )
 from helpdesk.domain.mail import Door
 from helpdesk.domain.people import Agent, Organisation, Person
-from helpdesk.domain.proof import Role, TokenState
+from helpdesk.domain.proof import Proof, Role, TokenState
 from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Reason, Ticket
-from helpdesk.domain.token import Routed, own_message_id, returned_mail, route, set_aside_mail
+from helpdesk.domain.token import Routed, confirmed_mail, own_message_id, returned_mail, route, set_aside_mail
 from helpdesk.inbound import thread
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
@@ -85,11 +85,16 @@ def mail(
 ) -> Facts:
     """Facts about a mail; its time is that of receipt."""
     tenant = desk.facts.tenant
+    reading = _by_its_writer(world, desk, reading)
     today = taken.mail.received_at.astimezone(ZoneInfo(desk.facts.zone)).date()
     sender = _sender(connection, tenant, reading, today)
     agent = _agent(desk, sender)
-    if agent is not None and not reading.proof.proven and spool.was_released(connection, taken.id):
-        agent = None  # a person let it out of quarantine: its words are filed, its sender stays unbelieved
+    proof = reading.proof
+    if agent is not None and not proof.proven and (how := spool.released_how(connection, taken.id)):
+        if how == spool.CONFIRMED:
+            proof = Proof.CONFIRMED
+        else:
+            agent = None  # a person let it out of quarantine: its words are filed, its sender stays unbelieved
     employer = _employer(connection, tenant, reading, sender)
     addresses = addressed(taken, reading)
     token, routed = _token(world, addresses, sender)
@@ -107,7 +112,7 @@ def mail(
         today=today,
         desk=desk.facts,
         reading=reading,
-        proof=reading.proof,
+        proof=proof,
         role=_role(sender, agent) if employer is None else Role.CONTACT,
         sender=sender,
         agent=agent,
@@ -132,16 +137,54 @@ def mail(
         if customer
         else Ration(),
         quarantine=_spoken_of(connection, world, tenant, addresses),
+        confirming=_confirming(connection, world, tenant, addresses, agent) if agent else None,
         by_operator=reading.sender is not None and fold(reading.sender.address) == fold(world.operator),
     )
 
 
+def _by_its_writer(world: World, desk: RunningDesk, reading: Reading) -> Reading:
+    """The reading with its true writer, where a web form or the desk's own list stands before him.
+
+    Whoever fills in a form may write any address into it, so nothing proves it.
+    """
+    if reading.kind is Kind.BULK and reading.list_address and world.desk_of(reading.list_address) is not None:
+        # Everything that comes by the list that the desk's own address is bears its marks.
+        reading = replace(reading, kind=Kind.HUMAN, kind_why="came by the list at the desk's own address")
+    if reading.sender is None or reading.loop_marks or own_message_id(world.keys, reading.message_id) is not None:
+        return reading
+    form = fold(reading.sender.address)
+    ours = world.desk_of(form) is not None
+    if not (form in desk.facts.web_forms or (ours and reading.proof is not Proof.FAILED)):
+        return reading
+    named = [one for one in reading.reply_to if fold(one.address) != form and world.desk_of(one.address) is None]
+    # A form that writes as the desk itself is told by the address to answer to alone: agents' mails hold such lines, too.
+    found = named[0] if len(named) == 1 else None if ours else reading.submitter
+    if found is None or not fold(found.address) or world.desk_of(found.address) is not None:
+        return reading
+    return replace(reading, sender=found, proof=Proof.NONE, proof_why="a web form names the writer; nothing proves him")
+
+
 def _spoken_of(connection: sa.Connection, world: World, tenant: str, addresses: Sequence[str]) -> Waiting | None:
     for address in addresses:
-        number = set_aside_mail(world.keys, address.rpartition("@")[0].partition("+")[2])
-        if number is not None and (waits := spool.waits_in_quarantine(connection, tenant, number)) is not None:
-            return Waiting(number, waits)
+        number = set_aside_mail(world.keys, _tag(address))
+        if number is not None and (found := spool.in_quarantine(connection, tenant, number)) is not None:
+            return Waiting(number, *found)
     return None
+
+
+def _confirming(
+    connection: sa.Connection, world: World, tenant: str, addresses: Sequence[str], agent: Agent
+) -> Waiting | None:
+    """The mail that this agent, and nobody else, was asked about."""
+    for address in addresses:
+        number, person_id = confirmed_mail(world.keys, _tag(address)) or (0, 0)
+        if person_id == agent.id and (found := spool.in_quarantine(connection, tenant, number)) is not None:
+            return Waiting(number, *found)
+    return None
+
+
+def _tag(address: str) -> str:
+    return address.rpartition("@")[0].partition("+")[2]
 
 
 def timer(desk: RunningDesk, ticket: Ticket, found: Timer, due: DueStep, now: datetime) -> Facts:
@@ -247,7 +290,7 @@ def _token(world: World, addresses: Sequence[str], sender: Person | None) -> tup
     for address in addresses:
         if world.desk_of(address) is None:
             continue
-        found = route(world.keys, address.rpartition("@")[0].partition("+")[2])
+        found = route(world.keys, _tag(address))
         if isinstance(found, Routed):
             routes.append(found)
         elif found is not None:

@@ -17,7 +17,7 @@ from helpdesk.domain.contract import Contract, entitlement
 from helpdesk.domain.decision import Audience, Say, Value
 from helpdesk.domain.errors import PermanentFailure
 from helpdesk.domain.event import EventKind
-from helpdesk.domain.facts import Facts, Trigger
+from helpdesk.domain.facts import CONFIRM_WITHIN, Facts, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Agent, Person
 from helpdesk.domain.sla import Timer
@@ -352,11 +352,14 @@ def _compose(
         date=occasion.now,
         in_reply_to=thread[-1] if thread else "",
         references=tuple(thread),
-        reply_to=token.reply_address(
-            world.keys, desk.written, "n" if _is_inside(audience, blocks) else "r", ticket.id, reader.person_id
-        )
-        if routed and ticket
-        else _about_quarantine(world, desk, occasion, audience),
+        reply_to=_about_quarantine(world, desk, occasion, audience, blocks)
+        or (
+            token.reply_address(
+                world.keys, desk.written, "n" if _is_inside(audience, blocks) else "r", ticket.id, reader.person_id
+            )
+            if routed and ticket
+            else ""
+        ),
         auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
         loop_mark=desk.facts.addresses[0],
         enclosures=_enclosures(occasion, audience, blocks),
@@ -366,11 +369,16 @@ def _compose(
     return compose(draft), rendered.text
 
 
-def _about_quarantine(world: World, desk: RunningDesk, occasion: Occasion, audience: Audience) -> str:
-    """Where the operator answers about the mail that was set aside."""
-    if audience is not Audience.OPERATOR or not occasion.quarantine_id:
-        return ""
-    return token.quarantine_address(world.keys, desk.written, occasion.quarantine_id)
+def _about_quarantine(
+    world: World, desk: RunningDesk, occasion: Occasion, audience: Audience, blocks: Sequence[Say]
+) -> str:
+    """Where the operator, or the agent whose mail it seems to be, answers about the mail that was set aside."""
+    number, agent = occasion.quarantine_id, occasion.facts.agent
+    if number and audience is Audience.OPERATOR:
+        return token.quarantine_address(world.keys, desk.written, number)
+    if number and agent and audience is Audience.ACTOR and any(one.block == "is_it_yours" for one in blocks):
+        return token.confirming_address(world.keys, desk.written, number, agent.id)
+    return ""
 
 
 def _is_inside(audience: Audience, blocks: Sequence[Say]) -> bool:
@@ -475,6 +483,7 @@ def _values(
         "waiting_since": occasion.timer.started_at if occasion.timer else None,
         "since": (facts.delivery and facts.delivery.since) or occasion.now,
         "id": str(occasion.quarantine_id or ""),
+        "until": occasion.now + CONFIRM_WITHIN,
         "sender": facts.reading.claimed.address if facts.reading.claimed else "",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 
 from helpdesk.commands import COMMANDS
@@ -22,7 +23,7 @@ from helpdesk.domain.decision import (
 )
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
-from helpdesk.domain.proof import CommandClass, Role, allowed
+from helpdesk.domain.proof import CommandClass, Proof, Role, allowed
 from helpdesk.domain.ticket import Reason, Status, Ticket
 
 #: The cause of a mail that may be forged begins so.
@@ -42,35 +43,49 @@ _NO_CUSTOMER = (
 )
 
 
-def check(facts: Facts) -> Verdict | None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    confirming_reply: bool = False
+
+
+_PLAIN = Options()
+
+
+def check(facts: Facts, options: Options = _PLAIN) -> Verdict | None:
     if facts.agent is None or facts.opened:
         return None
     if facts.reading.kind.unattended:
         why = f"an agent's machine wrote it ({facts.reading.kind_why})"
         return Verdict((Drop(why),), why, final=True)
     if not facts.proof.proven:
-        return _unproven(facts)
+        return _unproven(facts, options)
     if facts.ticket is None:
-        return _returned(facts, _NO_CUSTOMER if facts.reading.forwarded else _NO_TICKET)
+        return returned(facts, _NO_CUSTOMER if facts.reading.forwarded else _NO_TICKET)
     if shows_notice(facts, facts.reading.new_text):
-        return _returned(
+        return returned(
             facts, "it still holds the text of a mail that I wrote for you alone. Please delete the quoted lines"
         )
     orders = parse(facts.reading.lead_text, facts.reading.new_text, COMMANDS)
     if orders.problem:
         return _refused(facts, orders.problem)
     if not orders.text and not orders.commands and not _files(facts):
-        return _returned(facts, "it has no new text above or below the quote")
+        return returned(facts, "it has no new text above or below the quote")
     return _heard(facts, orders)
 
 
-def _unproven(facts: Facts) -> Verdict:
-    """A forged From looks just like this, so nothing goes out, and both the agent on record and the operator hear of it."""
+def _unproven(facts: Facts, options: Options) -> Verdict:
+    """A forged From looks just like this, so nothing goes out, and both the agent on record and the operator hear of it.
+
+    Where mail systems prove nothing, the agent alone is asked whether he wrote it; not where one says that he did not.
+    """
     assert facts.agent is not None
     why = f"{CLAIMS}{facts.agent.name}, but nothing proves it ({facts.reading.proof_why or facts.proof})"
     told: tuple[Effect, ...] = ()
-    if facts.ration.warned < WARNINGS_PER_HOUR:
-        reason = facts.reading.proof_why or "your mail system proved nothing"
+    reason = facts.reading.proof_why or "your mail system proved nothing"
+    if options.confirming_reply and facts.proof is not Proof.FAILED:
+        if facts.ration.warned < RETURNS_PER_HOUR:
+            told = (Say(Audience.ACTOR, "is_it_yours", {"reason": reason}),)
+    elif facts.ration.warned < WARNINGS_PER_HOUR:
         told = (
             Say(Audience.ACTOR, "unproven", {"reason": reason}),
             Say(Audience.OPERATOR, "unproven_agent", {"reason": reason}),
@@ -92,7 +107,8 @@ def shows_notice(facts: Facts, text: str) -> bool:
     return False
 
 
-def _returned(facts: Facts, reason: str) -> Verdict:
+def returned(facts: Facts, reason: str) -> Verdict:
+    """The agent's mail comes back to him, with the reason and his own words; final."""
     said = Say(Audience.ACTOR, "returned", {"reason": reason})
     return _given_back(facts, said, reason, f"nothing was sent: {reason}")
 
@@ -117,7 +133,7 @@ def _heard(facts: Facts, orders: Orders) -> Verdict:
     assert facts.agent is not None
     kept_inside = facts.purpose == "n" or any(word == "note" for word, _ in orders.commands)
     if not allowed(facts.proof, Role.AGENT, facts.token, CommandClass.NOTE if kept_inside else CommandClass.REPLY):
-        return _returned(
+        return returned(
             facts,
             "its reply address was changed on the way or belongs to another ticket. "
             "Reply anew to a mail that I sent you about this ticket",

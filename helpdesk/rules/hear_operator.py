@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from helpdesk.commands.grammar import order
 from helpdesk.domain.decision import Audience, Drop, Effect, EndQuarantine, Say, SetAside, Verdict
 from helpdesk.domain.facts import Facts
 
@@ -20,8 +21,7 @@ def check(facts: Facts) -> Verdict | None:
     if not facts.proof.proven or not (facts.by_operator or lead):
         cause = "it would steer the quarantine, but nothing proves that the operator or a lead wrote it"
         return Verdict((SetAside(cause),), cause, final=True)
-    first = next((line.strip().lower() for line in facts.reading.lead_text.split("\n") if line.strip()), "")
-    release = _ORDERS.get(first)
+    release = _ORDERS.get(order(facts.reading.lead_text))
     effects: tuple[Effect, ...] = ()
     if release is None:
         said = f"Nothing was done with mail {mail.id}: begin your reply with #release or #drop, alone on its line."

@@ -278,7 +278,7 @@ def next_due(connection: sa.Connection, relay: str) -> datetime | None:
 
 _RECENT = outbox.c.created_at > sa.bindparam("hour")
 #: What warns an agent that his mails prove nothing, or were not understood.
-WARNINGS = ("unproven", "returned", "refused_command")
+WARNINGS = ("unproven", "is_it_yours", "returned", "refused_command")
 _WARNED = sa.and_(_RECENT, sa.or_(*(outbox.c.block == block for block in WARNINGS)))
 _AUTOMATIC = Prepared(
     sa.select(

@@ -312,6 +312,8 @@ def release(connection: sa.Connection, quarantine_id: int, how: str, now: dateti
     return True
 
 
+#: How it is written down that a mail's own writer let it out.
+CONFIRMED = "by its writer's confirming reply"
 #: How the end of a mail that somebody dropped is written down.
 _DROPPED = "dropped"
 
@@ -331,13 +333,13 @@ def drop_set_aside(connection: sa.Connection, quarantine_id: int, how: str, now:
     return True
 
 
-def waits_in_quarantine(connection: sa.Connection, tenant: str, quarantine_id: int) -> bool | None:
-    """Whether this mail still waits there, None where the tenant has no such mail."""
-    found = sa.select(quarantine.c.released_at.is_(None)).where(
+def in_quarantine(connection: sa.Connection, tenant: str, quarantine_id: int) -> tuple[bool, datetime] | None:
+    """Whether this mail still waits there, and when it was set aside; None where the tenant has no such mail."""
+    found = sa.select(quarantine.c.released_at, quarantine.c.at).where(
         quarantine.c.id == quarantine_id, quarantine.c.tenant == tenant
     )
-    waits = connection.execute(found).scalar_one_or_none()
-    return None if waits is None else bool(waits)
+    row = connection.execute(found).one_or_none()
+    return (row.released_at is None, row.at) if row else None
 
 
 def waiting_in_quarantine(connection: sa.Connection, tenant: str) -> tuple[int, datetime | None]:
@@ -349,15 +351,19 @@ def waiting_in_quarantine(connection: sa.Connection, tenant: str) -> tuple[int, 
     return int(count), oldest
 
 
-def was_released(connection: sa.Connection, spool_id: int) -> bool:
-    """True where a person let this mail out of quarantine: its bytes are trusted, its sender is not."""
-    return (
-        connection.execute(
-            sa.select(quarantine.c.id).where(
-                quarantine.c.spool_id == spool_id,
-                quarantine.c.released_at.is_not(None),
-                quarantine.c.released_how.not_like(f"{_DROPPED}%"),
-            )
-        ).first()
-        is not None
+def released_how(connection: sa.Connection, spool_id: int) -> str:
+    """How this mail was let out of quarantine the last time, "" where it was not: CONFIRMED where its own writer did it.
+
+    Where a person did, its bytes are trusted, its sender is not.
+    """
+    found = (
+        sa.select(quarantine.c.released_how)
+        .where(
+            quarantine.c.spool_id == spool_id,
+            quarantine.c.released_at.is_not(None),
+            quarantine.c.released_how.not_like(f"{_DROPPED}%"),
+        )
+        .order_by(quarantine.c.id.desc())
+        .limit(1)
     )
+    return str(connection.execute(found).scalar_one_or_none() or "")

@@ -204,11 +204,11 @@ def test_quarantine_and_release(connection):
         len(taken.mail.data),
         Door.SMTP,
     )
-    assert not spool.was_released(connection, taken.id)
+    assert spool.released_how(connection, taken.id) == ""
 
     assert spool.release(connection, number, "by Ann", NOW)
 
-    assert spool.was_released(connection, taken.id)
+    assert spool.released_how(connection, taken.id)
     assert spool.quarantined(connection) == []
     assert len(spool.quarantined(connection, released=True)) == 1
     (again,) = claim(connection)
