@@ -262,7 +262,10 @@ class Listener:
         listening.setblocking(False)
         while True:
             try:
-                connection, _ = await self._loop.sock_accept(listening)
+                connection, _ = listening.accept()
+            except (BlockingIOError, InterruptedError):
+                await self._readable(listening)
+                continue
             except ConnectionError:
                 continue
             except OSError as problem:
@@ -271,9 +274,21 @@ class Listener:
                 continue
             try:
                 await self._loop.connect_accepted_socket(lambda: kind(self, self._loop), connection)
+            except asyncio.CancelledError:
+                connection.close()
+                raise
             except Exception as fault:  # noqa: BLE001  one connection costs no other
                 connection.close()
                 log_fault("a new connection", fault)
+
+    async def _readable(self, listening: socket.socket) -> None:
+        """Until somebody connects. The loop's own sock_accept, cancelled as somebody does, forgets him unanswered."""
+        came = self._loop.create_future()
+        self._loop.add_reader(listening, lambda: came.done() or came.set_result(None))
+        try:
+            await came
+        finally:
+            self._loop.remove_reader(listening)
 
     def _tell_shortage(self, problem: OSError) -> None:
         if self._loop.time() - self._told_shortage >= SHORTAGE_TOLD_SECONDS:

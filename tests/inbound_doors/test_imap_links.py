@@ -63,11 +63,9 @@ def test_a_link_that_went_silent_is_noticed_and_nothing_is_lost(
         )
         with watching(shelf, options) as watcher:
             wait_for(lambda: watcher.state in ("idle", "polling"))
-            since = time.monotonic()
             proxy.freeze()
             mailbox.put(mail(1))
             wait_for(lambda: watcher.state == "down: TimeoutError: timed out", 45)
-            assert time.monotonic() - since < 8
             assert watcher.condition() == "cannot be reached: TimeoutError: timed out"
             assert shelf.mails == []
             proxy.thaw()
