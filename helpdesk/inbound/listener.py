@@ -283,10 +283,10 @@ class Listener:
 
     async def _readable(self, listening: socket.socket) -> None:
         """Until somebody connects. The loop's own sock_accept, cancelled as somebody does, forgets him unanswered."""
-        came = self._loop.create_future()
-        self._loop.add_reader(listening, lambda: came.done() or came.set_result(None))
+        came = asyncio.Event()
+        self._loop.add_reader(listening, came.set)
         try:
-            await came
+            await came.wait()
         finally:
             self._loop.remove_reader(listening)
 
