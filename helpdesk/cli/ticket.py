@@ -188,7 +188,8 @@ def _show_event(event: Event, zone: str) -> None:
     details = "; ".join(filter(None, (f"mail {event.spool_id}" if event.spool_id else "", _details(event.data))))
     say(f"{local_time(event.at, zone)}  {event.kind.value}{who}" + (f"  ({one_line(details)})" if details else ""))
     for file in event.data.get("files", ()):
-        say(f"    file: {one_line(file['name'] or 'unnamed')} ({file['type']}, {size_in_words(file['size'])})")
+        again = ", seen before" if file.get("again") else ""
+        say(f"    file: {one_line(file['name'] or 'unnamed')} ({file['type']}, {size_in_words(file['size'])}{again})")
     if event.text:
         say(indented(event.text))
 

@@ -49,7 +49,8 @@ class Attachment:
 
     ``name`` is a label for people (no path, no control characters, at most 150 characters), "" where the mail gives none.
     ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail. Where the part is a
-    ``container`` ("tnef" or "smime"), this is its file number ``member``.
+    ``container`` ("tnef" or "smime"), this is its file number ``member``. ``inline`` tells a picture that the text refers
+    to (RFC 2392). ``digest`` is the same for pictures of the same bytes; "" for other files, and for large ones.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Attachment:
     inline: bool = False
     container: str = ""
     member: int = 0
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import mimetypes
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
+from urllib.parse import unquote
 
 from helpdesk.domain.reading import Attachment, Forwarded
 from helpdesk.inbound import addresses, invitation, mime, smime, tnef
@@ -17,6 +19,9 @@ MAX_TEXT = 256 * 1024
 MAX_BODY = 2 * 1024 * 1024
 _MAX_NAMED_TEXT = 32 * 1024
 _MAX_ID = 250
+#: A picture of more bytes is no logo.
+_MAX_PICTURE = 512 * 1024
+_CID = re.compile(rb"\bcid:([^\s\"'<>()\[\]]{1,250})", re.I)
 #: A plain version of so few characters, beside HTML of so many times more, may only say that there is HTML.
 _POOR, _RICHER = 600, 8
 #: It is taken for that where it has less than this share of the words.
@@ -43,6 +48,7 @@ class Body:
         self.signed: dict[int, Body | None] = {}
         self.parts = tree.parts
         self.defects: list[str] = []
+        self.referred: frozenset[str] | None = None
         self.children: list[list[int]] = [[] for _ in tree.parts]
         for number, part in enumerate(tree.parts):
             if part.parent >= 0:
@@ -167,18 +173,27 @@ class Body:
                         one, start=part.start, end=part.end, encoding=_encoding(part), container="smime", member=member
                     )
                 continue
-            disposition = part.disposition[0]
             content_id = line(first(part.fields, "content-id"), _MAX_ID).strip("<> ")
+            decoded = self._decoded(part)
             yield Attachment(
                 name=part.name or self._name_of(part),
                 type=part.type,
-                size=len(self._decoded(part)),
+                size=len(decoded),
                 start=part.start,
                 end=part.end,
                 encoding=_encoding(part),
                 content_id=content_id,
-                inline=disposition == "inline" or (bool(content_id) and disposition != "attachment"),
+                inline=bool(content_id) and content_id in self._referred(),
+                digest=_digest(part.type, decoded),
             )
+
+    def _referred(self) -> frozenset[str]:
+        """The Content-IDs that the text refers to, by whatever part of it (RFC 2392)."""
+        if self.referred is None:
+            texts = (part for part in self.parts if part.type in ("text/html", "text/plain"))
+            found = (_CID.findall(self._decoded(part)[:MAX_BODY]) for part in texts)
+            self.referred = frozenset(unquote(one.decode("utf-8", "replace")) for ids in found for one in ids)
+        return self.referred
 
     def _members(self, part: mime.Part, files: Sequence[tnef.File] | str) -> Iterator[Attachment]:
         for member, file in enumerate(files):
@@ -186,7 +201,8 @@ class Body:
                 name = mime.clean_name(file.name)
                 kind = file.type or mimetypes.guess_type(name)[0] or "application/octet-stream"
                 size, where = len(file.data), (part.start, part.end, _encoding(part))
-                yield Attachment(name, kind, size, *where, container="tnef", member=member)
+                digest = _digest(kind, file.data)
+                yield Attachment(name, kind, size, *where, container="tnef", member=member, digest=digest)
 
     def attached_mail(self, note: str) -> Forwarded | None:
         """The first mail that is attached, as what it forwards; ``note`` is what the mail around it says."""
@@ -226,6 +242,10 @@ def decode_attachment(data: bytes, attachment: Attachment) -> bytes:
     inner = smime.content(outer) or b""
     within = Body(inner, mime.split(inner), wrapped=True).attachments()
     return decode_attachment(inner, within[attachment.member]) if attachment.member < len(within) else b""
+
+
+def _digest(kind: str, data: bytes) -> str:
+    return sha256(data).hexdigest()[:32] if kind.startswith("image/") and len(data) <= _MAX_PICTURE else ""
 
 
 def _encoding(part: mime.Part) -> str:

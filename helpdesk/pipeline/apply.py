@@ -33,6 +33,7 @@ from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Person
+from helpdesk.domain.reading import Attachment
 from helpdesk.domain.ticket import Status
 from helpdesk.inbound import thread
 from helpdesk.pipeline import letters, timers
@@ -65,6 +66,7 @@ class _Progress:
     outcome: str = ""
     why: str = ""
     quarantine_id: int | None = None
+    seen_pictures: frozenset[str] = frozenset()
     said: list[Say] = field(default_factory=list)
     changes: dict[str, object] = field(default_factory=dict)
 
@@ -91,7 +93,7 @@ def apply(
     if taken is not None:
         _remember_ids(connection, desk, facts, progress, taken)
     occasion = letters.Occasion(
-        facts=replace(facts.after(decision.effects), proposal=facts.proposal),
+        facts=_without_old_pictures(replace(facts.after(decision.effects), proposal=facts.proposal), progress),
         ticket=ticket,
         timer=timer,
         now=facts.now,
@@ -279,7 +281,9 @@ def _add_entry(
     # What is attached to a forward came with the customer's mail, not with the note above it.
     noted = effect.kind is EventKind.NOTE and progress.customer is not None
     attached = () if noted else facts.reading.attachments
-    files = [{"name": one.name, "type": one.type, "size": one.size} for one in attached]
+    if any(map(_may_be_logo, attached)):
+        progress.seen_pictures = tickets.pictures(connection, _ticket(progress))
+    files = [_file(one) | ({"again": True} if _is_again(one, progress) else {}) for one in attached]
     progress.words = effect.text
     progress.third_party = report or effect.kind is EventKind.THIRD_PARTY_ENTRY
     progress.event_id = tickets.add_event(
@@ -297,6 +301,29 @@ def _add_entry(
     if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven and not effect.forwarded:
         others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
         tickets.note_named(connection, _ticket(progress), others[:25])
+
+
+def _file(one: Attachment) -> dict[str, object]:
+    """An attachment as the history names it."""
+    known: dict[str, object] = {"name": one.name, "type": one.type, "size": one.size}
+    return known | {"digest": one.digest} if one.digest else known
+
+
+def _may_be_logo(one: Attachment) -> bool:
+    return one.inline and bool(one.digest)
+
+
+def _is_again(one: Attachment, progress: _Progress) -> bool:
+    """True for a picture in the text that an earlier mail of the ticket brought: a logo, or a part of the quote."""
+    return _may_be_logo(one) and one.digest in progress.seen_pictures
+
+
+def _without_old_pictures(facts: Facts, progress: _Progress) -> Facts:
+    """What the mails about it show: a logo comes along once, not with each mail of its owner."""
+    if not progress.seen_pictures:
+        return facts
+    new = tuple(one for one in facts.reading.attachments if not _is_again(one, progress))
+    return replace(facts, reading=replace(facts.reading, attachments=new))
 
 
 def _pass_report(

@@ -45,6 +45,7 @@ _UNDELIVERED = {
 
 
 _UNNAMED = {"en": "unnamed file", "de": "Datei ohne Namen"}
+_IN_TEXT = {"en": "{name} (shown in the text)", "de": "{name} (im Text gezeigt)"}
 _LEFT_OUT = {
     "en": "{name} ({size}): too large to send along, the administrator has the whole mail (helpdesk ticket raw)",
     "de": "{name} ({size}): zu groß, um hier mitzukommen; die ganze Mail hat der Administrator (helpdesk ticket raw)",
@@ -58,7 +59,8 @@ def undelivered(cause: Cause, language: str) -> str:
 
 def file_name(file: Attachment, language: str) -> str:
     """What an attached file is called in a list."""
-    return file.name or _UNNAMED.get(language[:2], _UNNAMED["en"])
+    name = file.name or _UNNAMED.get(language[:2], _UNNAMED["en"])
+    return _IN_TEXT.get(language[:2], _IN_TEXT["en"]).format(name=name) if file.inline else name
 
 
 def left_out(file: Attachment, language: str) -> str:

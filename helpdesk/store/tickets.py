@@ -307,6 +307,17 @@ def history(connection: sa.Connection, ticket_id: int) -> list[Event]:
     ]
 
 
+_FILES = Prepared(
+    sa.select(event.c.data).where(event.c.ticket_id == sa.bindparam("ticket_id"), event.c.spool_id.is_not(None))
+)
+
+
+def pictures(connection: sa.Connection, ticket_id: int) -> frozenset[str]:
+    """The digests of all pictures that came with mails of a ticket."""
+    rows = _FILES.rows(connection, ticket_id=ticket_id)
+    return frozenset(file["digest"] for row in rows for file in row.data.get("files", ()) if "digest" in file)
+
+
 _LAST_WORDS = Prepared(
     sa.select(event.c.text)
     .where(event.c.ticket_id == sa.bindparam("ticket_id"), event.c.kind == EventKind.CUSTOMER_ENTRY.value)

@@ -26,7 +26,7 @@ def plain(value: object) -> object:
     if isinstance(value, Mailbox):
         return {"address": value.address, "name": value.name}
     if isinstance(value, Attachment):
-        kept = (f.name for f in fields(value) if f.name not in ("start", "end"))
+        kept = (f.name for f in fields(value) if f.name not in ("start", "end", "digest"))
         return {name: getattr(value, name) for name in kept if getattr(value, name) not in ("", False)}
     return value
 

@@ -289,7 +289,7 @@ def test_22_text_picture_text_as_siblings_all_show(office):
     found = seen(office, raw(office, f"{body}--b--\r\n", "Content-Type: multipart/mixed; boundary=b"))
 
     assert found.text == "Above.\n\nBetween.\n\nBelow."
-    assert [(one.name, one.inline) for one in found.attachments] == [("burn.png", True), ("plan.pdf", True)]
+    assert [(one.name, one.inline) for one in found.attachments] == [("burn.png", False), ("plan.pdf", False)]
 
 
 def test_23_an_invitation_with_an_empty_body_is_told_in_words(office):
