@@ -17,6 +17,8 @@ from typing import Literal
 _MAC_SIZE = 12
 _LOCAL_PART_LIMIT = 64  # RFC 5321 section 4.5.3.1.1, octets
 _LARGEST = 2**63 - 1
+#: Of the 16 octets of a conversation so many are the ticket's number, the others its MAC.
+_CONVERSATION_NUMBER = 6
 # 12 octets of MAC and two numbers of one to nine octets each.
 _TAG = re.compile(r"([rn])([a-z2-7]{23,48})")
 _RETURN_TAG = re.compile(r"b([a-z2-7]{23,48})")
@@ -163,6 +165,20 @@ def own_message_id(keys: Keys, text: str) -> tuple[int, int] | None:
         return None
     numbers = unsign(keys, "id/" + shape[2], shape[1], 2)
     return (numbers[0], numbers[1]) if numbers else None
+
+
+def conversation(keys: Keys, ticket_id: int, audience: str) -> str:
+    """The conversation of a ticket for one audience as Outlook's Thread-Index names it: 16 octets in hexadecimal."""
+    number = ticket_id.to_bytes(_CONVERSATION_NUMBER, "big")
+    return (number + _mac(keys.current, "ix/" + audience, number)[: 16 - _CONVERSATION_NUMBER]).hex()
+
+
+def own_conversation(keys: Keys, text: str, audience: str) -> int | None:
+    """The ticket of a conversation that we named for this audience, else None."""
+    data = bytes.fromhex(text) if re.fullmatch("[0-9a-f]{32}", text) else b""
+    number, mac = data[:_CONVERSATION_NUMBER], data[_CONVERSATION_NUMBER:]
+    known = (_mac(key, "ix/" + audience, number)[: len(mac)] for key in (keys.current, *keys.previous))
+    return int.from_bytes(number, "big") if mac and any(hmac.compare_digest(one, mac) for one in known) else None
 
 
 def _sign(keys: Keys, bound_to: str, numbers: tuple[int, ...]) -> str:

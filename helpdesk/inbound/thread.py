@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from helpdesk.domain.address import fold
 from helpdesk.domain.reading import Reading
@@ -54,6 +55,33 @@ def index_of(fields: Fields) -> str:
     return raw[_INDEX_HEAD:_INDEX_ROOT].hex()
 
 
+#: Seconds between the epochs of Windows (1601) and Unix.
+_EPOCHS_APART = 11_644_473_600
+
+
+def index(conversation: str, began: datetime, now: datetime) -> str:
+    """The Thread-Index of an answer in a conversation, which began as its first mail came (MS-OXOMSG section 2.2.1.3).
+
+    ``conversation`` is what ``index_of`` reads out of it again.
+    """
+    started = _windows_time(began)
+    passed = min(max(_windows_time(now) - started, 0) >> 18, 2**31 - 1)
+    # The last octet, of a random number and a count, tells nobody anything.
+    answer = passed.to_bytes(4, "big") + b"\0"
+    head = (started >> 16).to_bytes(_INDEX_HEAD, "big")
+    return base64.b64encode(head + bytes.fromhex(conversation) + answer).decode("ascii")
+
+
+def _windows_time(at: datetime) -> int:
+    """In steps of 100 nanoseconds."""
+    return int((at.timestamp() + _EPOCHS_APART) * 10_000_000)
+
+
+def topic(subject: str) -> str:
+    """The Thread-Topic of a conversation: its subject without the marks of replies and forwards."""
+    return forward.without_prefix(subject).strip()
+
+
 def base_subject(subject: str) -> str:
     """What is left of a subject without the marks of replies and forwards, list names and references; folded.
 
@@ -92,9 +120,13 @@ def answered(reading: Reading) -> tuple[str, ...]:
     return () if is_new(reading) else reading.parents
 
 
+#: Before a conversation that is remembered among Message-IDs, which all begin with an angle bracket.
+INDEX_KEY = "thread-index:"
+
+
 def index_key(reading: Reading) -> str:
-    """The key under which a Thread-Index is remembered among Message-IDs, which all begin with an angle bracket."""
-    return f"thread-index:{reading.thread_index}" if reading.thread_index else ""
+    """The key under which the conversation of a Thread-Index is remembered; "" where there is none."""
+    return f"{INDEX_KEY}{reading.thread_index}" if reading.thread_index else ""
 
 
 def same_subject(reading: Reading, subject: str) -> bool:

@@ -62,7 +62,9 @@ class Draft:
 
     ``message_id``, ``in_reply_to`` and ``references`` (oldest first) carry their angle brackets; ``html`` may be "".
     ``auto`` is the Auto-Submitted value (RFC 3834 section 5), "" for a mail that a person wrote; ``loop_mark`` is
-    written as X-Helpdesk-Loop. ``date`` is aware. ``smtputf8`` allows local parts beyond ASCII (RFC 6531).
+    written as X-Helpdesk-Loop. ``thread_index`` (base64) and ``thread_topic`` name the conversation to Outlook, which
+    sees no other sign where a server has rewritten the ids. ``date`` is aware. ``smtputf8`` allows local parts beyond
+    ASCII (RFC 6531).
     """
 
     sender: Mailbox
@@ -76,6 +78,8 @@ class Draft:
     in_reply_to: str = ""
     references: tuple[str, ...] = ()
     reply_to: str = ""
+    thread_index: str = ""
+    thread_topic: str = ""
     auto: Literal["", "auto-replied", "auto-generated"] = ""
     loop_mark: str = ""
     enclosures: tuple[Enclosure, ...] = ()
@@ -109,6 +113,8 @@ def _head(draft: Draft) -> bytes:
         ("In-Reply-To", [one for one in [headers.message_id(draft.in_reply_to)] if one]),
         ("References", headers.references(draft.references)),
         ("Reply-To", headers.mailboxes([Mailbox(draft.reply_to)], draft.smtputf8) if draft.reply_to else []),
+        ("Thread-Index", [draft.thread_index] if draft.thread_index else []),
+        ("Thread-Topic", headers.unstructured(draft.thread_topic) if draft.thread_topic else []),
         ("Auto-Submitted", [draft.auto] if draft.auto else []),
         ("X-Auto-Response-Suppress", ["All"] if draft.auto else []),
         ("X-Helpdesk-Loop", headers.unstructured(draft.loop_mark, 200) if draft.loop_mark else []),

@@ -61,7 +61,10 @@ def check(data: bytes, draft: Draft) -> None:
         raise HeaderMismatch("In-Reply-To is another")
     if strangers := set(values.get("references", "").split()) - set(draft.references) - {draft.in_reply_to}:
         raise HeaderMismatch(f"References name {sorted(strangers)}")
+    if values.get("thread-index", draft.thread_index) != draft.thread_index:
+        raise HeaderMismatch("Thread-Index is another")
     _check_subject(_decoded(values["subject"]), draft.subject)
+    _check_subject(_decoded(values.get("thread-topic", "")), draft.thread_topic)
     for name in ("from", "to", "cc"):
         _one_line(name, _decoded(values.get(name, "")))
     _same("number of enclosures", _check_parts(values["content-type"], body), len(draft.enclosures))
@@ -98,6 +101,8 @@ def _meant_names(draft: Draft, encoded: bool) -> list[str]:
         "in-reply-to": _is_id(draft.in_reply_to),
         "references": any(map(_is_id, draft.references)),
         "reply-to": bool(draft.reply_to),
+        "thread-index": bool(draft.thread_index),
+        "thread-topic": bool(draft.thread_topic),
         "auto-submitted": bool(draft.auto),
         "x-auto-response-suppress": bool(draft.auto),
         "x-helpdesk-loop": bool(draft.loop_mark),

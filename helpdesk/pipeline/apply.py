@@ -379,16 +379,14 @@ def _remember_ids(
     """The mail's own id finds the ticket from now on; staff's and customers' threads are kept apart."""
     if progress.event_id is None or progress.ticket_id is None:
         return
-    others = list(facts.reading.aliases)
-    if not progress.third_party and not thread.is_new(facts.reading):
-        others.append(thread.index_key(facts.reading))
-    for key in filter(None, others):
-        # Known by, but never cited: no thread that we write names it.
-        tickets.note_message_id(connection, desk.facts.tenant, key, progress.ticket_id, progress.event_id, "x")
-    if not facts.reading.message_id:
-        return
     # A third party's id finds the ticket too, but stands in nobody's thread: it would tell that he wrote.
     audience = "a" if facts.agent is not None else "t" if progress.third_party else "c"
-    tickets.note_message_id(
-        connection, desk.facts.tenant, facts.reading.message_id, progress.ticket_id, progress.event_id, audience
-    )
+    # What is noted for "x" is known by and never cited, and a conversation only as one.
+    keys = [(alias, "x") for alias in facts.reading.aliases]
+    if not progress.third_party and not thread.is_new(facts.reading):
+        keys.append((thread.index_key(facts.reading), tickets.conversation_of(audience)))
+    for key, noted_for in (*keys, (facts.reading.message_id, audience)):
+        if key:
+            tickets.note_message_id(
+                connection, desk.facts.tenant, key, progress.ticket_id, progress.event_id, noted_for
+            )

@@ -36,8 +36,17 @@ from helpdesk.domain.proof import Proof, Role, TokenState
 from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Reason, Ticket
-from helpdesk.domain.token import Routed, confirmed_mail, own_message_id, returned_mail, route, set_aside_mail
+from helpdesk.domain.token import (
+    Routed,
+    confirmed_mail,
+    own_conversation,
+    own_message_id,
+    returned_mail,
+    route,
+    set_aside_mail,
+)
 from helpdesk.inbound import thread
+from helpdesk.pipeline.letters import LETTERS
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
 from helpdesk.store.outbox import Handed
@@ -422,7 +431,7 @@ def _candidates(
         ticket = None if ticket_id in found else tickets.snapshot(connection, tenant, ticket_id, lock=True)
         if ticket is not None:
             found[ticket_id] = _candidate(connection, ticket, how, reading, sender)
-    for ticket, how in _by_weak_signs(connection, tenant, reading, sender, found.keys(), received_at):
+    for ticket, how in _by_weak_signs(connection, world, tenant, reading, sender, found.keys(), received_at):
         if ticket.id not in found:
             found[ticket.id] = _candidate(connection, ticket, how, reading, sender)
     return tuple(found.values())
@@ -430,6 +439,7 @@ def _candidates(
 
 def _by_weak_signs(
     connection: sa.Connection,
+    world: World,
     tenant: str,
     reading: Reading,
     sender: Person | None,
@@ -446,9 +456,9 @@ def _by_weak_signs(
     named = [(tickets.by_reference(connection, tenant, one), BY_REFERENCE) for one in references]
     if sender is not None and not sender.agent:
         if key := thread.index_key(reading):
-            same = [
-                tickets.snapshot(connection, tenant, one) for one in tickets.by_message_ids(connection, tenant, (key,))
-            ]
+            ids = tickets.by_message_ids(connection, tenant, (key,))
+            ids += filter(None, (own_conversation(world.keys, reading.thread_index, LETTERS[Audience.CUSTOMER]),))
+            same = [tickets.snapshot(connection, tenant, one) for one in ids]
             named += [(one, BY_THREAD_INDEX) for one in same if one and thread.same_subject(reading, one.subject)]
         if not found and not named and reading.proof.proven and thread.is_reply(reading):
             since = received_at - timedelta(days=SUBJECT_DAYS)

@@ -23,6 +23,7 @@ from helpdesk.domain.people import Agent, Person
 from helpdesk.domain.sla import Timer
 from helpdesk.domain.ticket import Status, Ticket
 from helpdesk.inbound.body import decode_attachment
+from helpdesk.inbound.thread import INDEX_KEY, index, topic
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
@@ -352,6 +353,8 @@ def _compose(
         date=occasion.now,
         in_reply_to=thread[-1] if thread else "",
         references=tuple(thread),
+        thread_index=_thread_index(connection, world, ticket, audience, occasion.now) if ticket else "",
+        thread_topic=topic(ticket.subject) if ticket and _shows_subject(occasion, audience) else "",
         reply_to=_about_quarantine(world, desk, occasion, audience, blocks)
         or (
             token.reply_address(
@@ -423,16 +426,29 @@ def _is_ours(enclosed: Enclosure) -> bool:
 
 def _frame(desk: RunningDesk, occasion: Occasion, audience: Audience, reader: _Reader) -> dict[str, object]:
     ticket = occasion.ticket
-    # Frozen: what the first mail could not repeat (unproven), no later mail of the thread repeats.
-    shown = audience is not Audience.CUSTOMER or (ticket is not None and ticket.proven)
     return {
         "name": reader.name,
         "desk": desk.facts.name,
         "desk_address": desk.written,
         "zone": reader.zone,
         "reference": ticket.reference if ticket else "",
-        "subject": (ticket.subject if ticket else occasion.facts.reading.subject) if shown else "",
+        "subject": (ticket.subject if ticket else occasion.facts.reading.subject)
+        if _shows_subject(occasion, audience)
+        else "",
     }
+
+
+def _shows_subject(occasion: Occasion, audience: Audience) -> bool:
+    """Frozen: what the first mail could not repeat (unproven), no later mail of the thread repeats."""
+    return audience is not Audience.CUSTOMER or (occasion.ticket is not None and occasion.ticket.proven)
+
+
+def _thread_index(connection: sa.Connection, world: World, ticket: Ticket, audience: Audience, now: datetime) -> str:
+    """Of the conversation that the audience's first mail with one began, else of one of ours."""
+    letter = LETTERS[audience]
+    known = tickets.thread(connection, ticket.id, tickets.conversation_of(letter))
+    conversation = known[0].removeprefix(INDEX_KEY) if known else token.conversation(world.keys, ticket.id, letter)
+    return index(conversation, ticket.opened_at, now)
 
 
 def _values(

@@ -424,6 +424,11 @@ def thread(connection: sa.Connection, ticket_id: int, audience: str) -> list[str
     return [row.message_id for row in _THREAD.rows(connection, ticket_id=ticket_id, audience=audience)]
 
 
+def conversation_of(audience: str) -> str:
+    """Whose conversation a key is noted for, beside the Message-IDs of the audience."""
+    return f"x{audience}"
+
+
 _STORE_TIMER = Prepared(
     sa.update(timer).where(
         timer.c.ticket_id == sa.bindparam("of_ticket"), timer.c.promise == sa.bindparam("of_promise")

@@ -12,7 +12,9 @@ from helpdesk.domain.address import untagged
 from helpdesk.domain.token import (
     Keys,
     Routed,
+    conversation,
     message_id,
+    own_conversation,
     own_message_id,
     reply_address,
     return_address,
@@ -218,3 +220,18 @@ def test_a_return_path_names_its_mail_and_is_no_reply_address(event, mail):
 @pytest.mark.parametrize("tag", ["", "sales", "b", "bugs", "b" + "a" * 22])
 def test_peoples_own_tags_are_no_return_path(tag):
     assert returned_mail(KEYS, tag) is None
+
+
+def test_a_conversation_is_read_for_its_audience_alone_with_any_key_that_counts():
+    named = conversation(KEYS, 1042, "c")
+
+    assert len(bytes.fromhex(named)) == 16
+    assert own_conversation(KEYS, named, "c") == 1042
+    assert own_conversation(KEYS, named, "a") is None
+    assert own_conversation(Keys(b"n" * 16, (KEYS.current,)), named, "c") == 1042
+    assert own_conversation(Keys(b"n" * 16), named, "c") is None
+
+
+@pytest.mark.parametrize("text", ["", "00" * 16, "0" * 31, "zz" * 16, "00000000041200" + "00" * 9, "\u0661" * 32])
+def test_what_we_did_not_name_is_no_conversation_of_ours(text):
+    assert own_conversation(KEYS, text, "c") is None

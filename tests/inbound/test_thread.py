@@ -132,3 +132,17 @@ def test_a_mail_that_a_reply_has_attached_is_a_file_and_no_forward():
     assert forward.forwarded.sender is not None
     assert forward.forwarded.sender.address == "eve@globex.example"
     assert (forward.forwarded.text, forward.forwarded.note) == ("It hums.", "See the mail.")
+
+
+def test_an_index_that_we_write_names_its_conversation_when_it_began_and_how_long_ago():
+    """MS-OXOMSG section 2.2.1.3: 27 octets, the first six of them time; a response in steps of 2**18 of 100 ns."""
+    began, now = datetime(2026, 3, 3, 9, tzinfo=UTC), datetime(2026, 3, 3, 10, tzinfo=UTC)
+
+    written = base64.b64decode(thread.index("0a" * 16, began, now))
+
+    assert len(written) == 27
+    windows = int.from_bytes(written[:6] + b"\0\0", "big") / 10_000_000 - 11_644_473_600
+    assert abs(windows - began.timestamp()) < 0.01
+    assert abs(int.from_bytes(written[22:26], "big") * 2**18 / 10_000_000 - 3600) < 0.1
+    assert thread.index_of({"thread-index": [base64.b64encode(written).decode()]}) == "0a" * 16
+    assert thread.index("0a" * 16, now, began)

@@ -27,6 +27,8 @@ DRAFT = Draft(
     in_reply_to="<q@client.example>",
     references=("<root@client.example>", "<q@client.example>"),
     reply_to="support+rabc@acme.example",
+    thread_index="AdxaAQIDBAUGBwgJCgsMDQ4PEBESAAAAAAA=",
+    thread_topic="Printer",
     auto="auto-replied",
     loop_mark="acme 1",
     language="en",
@@ -55,6 +57,8 @@ def test_headers_in_order():
         "In-Reply-To",
         "References",
         "Reply-To",
+        "Thread-Index",
+        "Thread-Topic",
         "Auto-Submitted",
         "X-Auto-Response-Suppress",
         "X-Helpdesk-Loop",
@@ -246,7 +250,7 @@ PIECES = [
     ),
 ]
 FIELDS = ("subject", "sender", "to", "cc", "address", "reply_to", "message_id", "in_reply_to", "references")
-FIELDS += ("loop_mark", "language", "name", "type", "text")
+FIELDS += ("loop_mark", "language", "name", "type", "text", "thread_topic")
 
 
 def _hostile(chance: random.Random) -> str:

@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from helpdesk.inbound.thread import index_of
+
 INDEX = base64.b64encode(bytes(range(1, 23))).decode()
 ANSWERED_INDEX = base64.b64encode(bytes(range(1, 23)) + b"later").decode()
 
@@ -109,6 +111,45 @@ def test_the_requesters_mail_finds_its_ticket_without_the_ids(office, first, sec
     opened = office.customer(**first)
     office.now += timedelta(hours=1)
     assert office.customer("It still burns.", **second).ticket_id == opened.ticket_id
+
+
+@pytest.mark.parametrize("headers", [{"Thread-Index": INDEX}, {}], ids=["the customer's conversation", "one of ours"])
+def test_our_mails_stay_in_outlooks_conversation_and_answers_by_it_alone_come_back(office, headers):
+    """Outlook falls back on Thread-Index where a server rewrote the ids (FreeScout #4922)."""
+    opened = office.customer(headers=headers)
+    told = office.last("customer", "opened").mail
+    notice = office.last("agent", "new_ticket").mail
+    assert told["Thread-Topic"] == "Printer"
+    if headers:
+        assert index_of({"thread-index": [told["Thread-Index"]]}) == index_of({"thread-index": [INDEX]})
+    assert index_of({"thread-index": [told["Thread-Index"]]}) != index_of({"thread-index": [notice["Thread-Index"]]})
+
+    office.now += timedelta(hours=1)
+    answered = base64.b64encode(base64.b64decode(told["Thread-Index"]) + b"later").decode()
+    more = {"subject": f"AW: {told['Subject']}", "headers": {"Thread-Index": answered}}
+    again = office.mail("It still burns.", "bob@globex.example", **more)
+    assert again.ticket_id == opened.ticket_id
+
+    office.now += timedelta(hours=1)
+    office.agent("Pour water.", notice["Reply-To"], answers=notice["Message-ID"])
+    assert index_of({"thread-index": [office.last("customer").mail["Thread-Index"]]}) == index_of(
+        {"thread-index": [told["Thread-Index"]]}
+    )
+
+
+def test_a_conversation_of_ours_leads_no_stranger_into_the_ticket(office):
+    """Mutant: whoever saw a Thread-Index of ours is believed; the subject is no secret either."""
+    opened = office.customer()
+    told = office.last("customer", "opened").mail
+    more = {"subject": told["Subject"].partition("] ")[2], "headers": {"Thread-Index": told["Thread-Index"]}}
+    other = office.customer("Me too.", sender="zoe@elsewhere.example", **more)
+    assert other.ticket_id != opened.ticket_id
+
+
+def test_an_unproven_customers_subject_is_no_topic_either(office):
+    office.mail("The printer burns.", "bob@globex.example", subject="Buy now at evil.example")
+    assert "evil" not in office.last("customer").all
+    assert office.last("customer").mail["Thread-Topic"] is None
 
 
 @pytest.mark.parametrize(
