@@ -194,7 +194,7 @@ class Facts:
     for our own addresses. ``customer_ration`` counts the automatic mails to him.
     ``quarantine`` is the mail that is spoken of, where this one came to the address of its notice; ``by_operator`` is true
     where From names the operator's address. ``confirming`` is the agent's own mail that waits for his word, where this one
-    came to the address that he alone was told.
+    came to the address that he alone was told. ``released`` says that a person let the mail out of quarantine.
     """
 
     trigger: Trigger
@@ -232,6 +232,7 @@ class Facts:
     customer_ration: Ration = Ration()
     quarantine: Waiting | None = None
     confirming: Waiting | None = None
+    released: bool = False
     by_operator: bool = False
     version: int = VERSION
 

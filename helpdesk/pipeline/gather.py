@@ -94,13 +94,14 @@ def mail(
 ) -> Facts:
     """Facts about a mail; its time is that of receipt."""
     tenant = desk.facts.tenant
-    reading = _by_its_writer(world, desk, reading)
+    released = spool.released_how(connection, taken.id)
+    reading = _by_its_writer(world, desk, _as_released(reading) if released else reading)
     today = taken.mail.received_at.astimezone(ZoneInfo(desk.facts.zone)).date()
     sender = _sender(connection, tenant, reading, today)
     agent = _agent(desk, sender)
     proof = reading.proof
-    if agent is not None and not proof.proven and (how := spool.released_how(connection, taken.id)):
-        if how == spool.CONFIRMED:
+    if agent is not None and not proof.proven and released:
+        if released == spool.CONFIRMED:
             proof = Proof.CONFIRMED
         else:
             agent = None  # a person let it out of quarantine: its words are filed, its sender stays unbelieved
@@ -147,8 +148,17 @@ def mail(
         else Ration(),
         quarantine=_spoken_of(connection, world, tenant, addresses),
         confirming=_confirming(connection, world, tenant, addresses, agent) if agent else None,
+        released=bool(released),
         by_operator=reading.sender is not None and fold(reading.sender.address) == fold(world.operator),
     )
+
+
+def _as_released(reading: Reading) -> Reading:
+    """A mail without one strict sender that a person let in is from whom it seems to be from, as far as that proves."""
+    seems = reading.claimed
+    if reading.sender is not None or seems is None or not fold(seems.address):
+        return reading
+    return replace(reading, sender=seems, proof=Proof.AMBIGUOUS, proof_why=reading.sender_problem)
 
 
 def _by_its_writer(world: World, desk: RunningDesk, reading: Reading) -> Reading:

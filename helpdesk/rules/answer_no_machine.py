@@ -15,6 +15,8 @@ def check(facts: Facts) -> Verdict | None:
     reading = facts.reading
     if reading.kind.by_machine:
         return Verdict((Suppress(Audience.CUSTOMER),), f"{reading.kind}: {reading.kind_why}; no automatic answer")
+    if reading.sender_problem:  # let in by a person; whom it seems to be from may be somebody else
+        return Verdict((Suppress(Audience.CUSTOMER),), f"{reading.sender_problem}; no automatic answer")
     if reading.return_path == "":
         return Verdict((Suppress(Audience.CUSTOMER),), "it has an empty return path; no automatic answer")
     if reading.sender is not None and _NOBODY.match(reading.sender.address.lower()):

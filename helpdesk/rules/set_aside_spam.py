@@ -7,7 +7,9 @@ from helpdesk.domain.facts import Facts
 
 
 def check(facts: Facts) -> Verdict | None:
-    if not facts.reading.spam or facts.ticket is not None or facts.agent is not None or facts.to_role:
+    if not facts.reading.spam or facts.released:
+        return None
+    if facts.ticket is not None or facts.agent is not None or facts.to_role:
         return None
     known = facts.employer is not None or (facts.sender is not None and facts.sender.organisation is not None)
     if known and facts.proof.proven:

@@ -351,19 +351,21 @@ def waiting_in_quarantine(connection: sa.Connection, tenant: str) -> tuple[int, 
     return int(count), oldest
 
 
+_RELEASED_HOW = Prepared(
+    sa.select(quarantine.c.released_how)
+    .where(
+        quarantine.c.spool_id == sa.bindparam("spool_id"),
+        quarantine.c.released_at.is_not(None),
+        quarantine.c.released_how.not_like(f"{_DROPPED}%"),
+    )
+    .order_by(quarantine.c.id.desc())
+    .limit(1)
+)
+
+
 def released_how(connection: sa.Connection, spool_id: int) -> str:
     """How this mail was let out of quarantine the last time, "" where it was not: CONFIRMED where its own writer did it.
 
     Where a person did, its bytes are trusted, its sender is not.
     """
-    found = (
-        sa.select(quarantine.c.released_how)
-        .where(
-            quarantine.c.spool_id == spool_id,
-            quarantine.c.released_at.is_not(None),
-            quarantine.c.released_how.not_like(f"{_DROPPED}%"),
-        )
-        .order_by(quarantine.c.id.desc())
-        .limit(1)
-    )
-    return str(connection.execute(found).scalar_one_or_none() or "")
+    return str(_RELEASED_HOW.scalar(connection, spool_id=spool_id) or "")

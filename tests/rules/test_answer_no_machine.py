@@ -21,6 +21,10 @@ def test_an_empty_return_path_gets_no_answer():
     assert check(mail(reading=reading(return_path=""))).effects == (Suppress(Audience.CUSTOMER),)
 
 
+def test_whom_a_person_guessed_is_written_to_by_no_machine():
+    assert check(mail(reading=reading(sender_problem="two From headers"))).effects == (Suppress(Audience.CUSTOMER),)
+
+
 @pytest.mark.parametrize("return_path", ["bob@globex.example", None], ids=["known", "the door does not tell it"])
 def test_a_person_may_be_answered(return_path):
     assert check(mail(reading=reading(return_path=return_path))) is None

@@ -34,8 +34,9 @@ def test_a_customer_whom_nothing_proves_is_no_customer():
         replace(mail(sender=ZOE, reading=SPAM), ticket=ticket()),
         mail(sender=ZOE, reading=SPAM, agent=ANN),
         mail(sender=ZOE, reading=SPAM, to_role=True),
+        mail(sender=ZOE, reading=SPAM, released=True),
     ],
-    ids=["no verdict", "a proven customer's", "on a ticket", "an agent's", "to postmaster"],
+    ids=["no verdict", "a proven customer's", "on a ticket", "an agent's", "to postmaster", "released by a person"],
 )
 def test_others_go_on(facts):
     assert check(facts) is None

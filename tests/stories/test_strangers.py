@@ -23,6 +23,7 @@ def _shape(mail: EmailMessage, *his_own: str) -> str:
     text = re.sub(r"support\+\w+@", "support+TOKEN@", text)
     text = re.sub(r"boundary=\S+|=+\d+=+", "BOUNDARY", text)
     text = re.sub(r"(?m)^Date: .*$", "Date", text)
+    text = re.sub(r"(?m)^Thread-Index: .*$", "Thread-Index", text)
     return re.sub(r"AC-\d+", "REFERENCE", text)
 
 
