@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -31,12 +31,13 @@ from helpdesk.domain.people import Agent
 from helpdesk.domain.token import Keys
 from helpdesk.inbound.imap import MailboxOptions, MailboxWatcher
 from helpdesk.inbound.listener import CertificateFault, Listener, ListenerOptions
+from helpdesk.inbound.spam import HeaderFilter, Rspamd
 from helpdesk.inbound.worker import Reader
 from helpdesk.jobs import parts
 from helpdesk.jobs.alarm import Alarm
 from helpdesk.jobs.deliver import Deliverer
 from helpdesk.jobs.due import DueHandler
-from helpdesk.jobs.handle import FAST_SECONDS, Lane
+from helpdesk.jobs.handle import FAST_SECONDS, Judge, Lane
 from helpdesk.jobs.probe import Probe
 from helpdesk.jobs.watch import Part, Watch
 from helpdesk.outbound.channels import (
@@ -56,7 +57,6 @@ from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.rules import bind
 from helpdesk.settings import Alarm as AlarmSection
 from helpdesk.settings import (
-    Border,
     DeskSection,
     Imap,
     Settings,
@@ -73,9 +73,6 @@ from helpdesk.store.people import AgentRow
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import Shifted, TimeSource, real
 from helpdesk.web.health import HealthServer
-
-if TYPE_CHECKING:
-    from helpdesk.inbound.verify import Verifier
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -272,7 +269,7 @@ class Daemon:
         limits = app.settings.main.limits
         border = app.settings.main.border
         slow = float(limits.reading_seconds)
-        self._verifier = verifier_of(border)
+        self._judges = judges_of(app.settings)
         self._lanes = [
             Lane(
                 self.world,
@@ -281,7 +278,7 @@ class Daemon:
                 Reader(border.believed, seconds, peers=border.peers),
                 app.now,
                 retries=retries,
-                verifier=self._verifier,
+                judges=self._judges,
             )
             for retries, seconds in ((False, min(FAST_SECONDS, slow)), (True, slow))
         ]
@@ -319,8 +316,8 @@ class Daemon:
             self._ticker.shutdown(wait=False)
         _together([job.loop.stop for job in self._jobs()])
         _together([job.close for job in self._jobs()])
-        if self._verifier is not None:
-            self._verifier.close()
+        for judge in self._judges:
+            judge.close()
         self.writer.stop()
         self.app.engine.dispose()
         if self._lock is not None:
@@ -402,6 +399,7 @@ class Daemon:
                 parts.relay(section.name, deliverer.condition, deliverer.loop, queues, writer)
                 for section, deliverer in zip(relays, self._deliverers, strict=True)
             ),
+            *(parts.spam_filter(judge.condition) for judge in self._judges if isinstance(judge, Rspamd)),
             *database,
             parts.ticker(lambda: self._ticked),
             parts.templates(lambda: self.app.templates.problems),
@@ -528,15 +526,21 @@ def certificate_faults(settings: Settings, number: int) -> Iterator[None]:
         raise ConfigError(file, f"listener.{number}.{fault.setting}", str(fault)) from None
 
 
-def verifier_of(border: Border) -> Verifier | None:
-    """Who judges senders that no border server vouches for; None where a border is named or the DNS is not asked."""
-    if border.servers or border.dns == "off":
-        return None
-    # Only who needs them pays for these libraries, in memory and in start.
-    from helpdesk.inbound.dns import Resolver
-    from helpdesk.inbound.verify import Verifier
+def judges_of(settings: Settings) -> list[Judge]:
+    """Who is asked about each mail: the DNS, where no border server vouches for senders, and the spam filter."""
+    border, spam = settings.main.border, settings.main.spam
+    judges: list[Judge] = []
+    if not border.servers and border.dns != "off":
+        # Only who needs them pays for these libraries, in memory and in start.
+        from helpdesk.inbound.dns import Resolver
+        from helpdesk.inbound.verify import Verifier
 
-    return Verifier(Resolver(() if border.dns == "system" else border.dns), border.peers)
+        judges.append(Verifier(Resolver(() if border.dns == "system" else border.dns), border.peers))
+    if spam.headers:
+        judges.append(HeaderFilter(spam.named))
+    if spam.rspamd:
+        judges.append(Rspamd(spam.rspamd, spam.password(), border.peers))
+    return judges
 
 
 def transport_of(section: RelaySection, settings: Settings) -> Transport:

@@ -74,13 +74,18 @@ def _ip_address(value: str) -> str:
         raise ValueError(f"'{value}' is not an IP address; legal: like 192.0.2.10 or 2001:db8::1") from None
 
 
-def _webhook(value: str) -> str:
+def _web_address(value: str) -> str:
     address = urlsplit(value)
     safe = address.scheme == "https" or (address.scheme == "http" and _is_loopback(address.hostname or ""))
     if value and not (safe and address.hostname):
-        raise ValueError(
-            "a webhook must be an address that nobody can listen in on; legal: https://..., http://127.0.0.1"
-        )
+        raise ValueError("must be an address that nobody can listen in on; legal: https://..., http://127.0.0.1")
+    return value
+
+
+def _verdict_header(value: str) -> str:
+    name, colon, beginning = value.partition(":")
+    if not colon or not beginning.strip() or not re.fullmatch(r"[!-9;-~]+", name.strip()):
+        raise ValueError(f"'{value}' is no header with a value; legal: like \"X-Verdict: spam\"")
     return value
 
 
@@ -236,6 +241,20 @@ class Border(Section):
         return (*self.servers, f"tenant:{self.tenant}") if self.tenant else self.servers
 
 
+class Spam(Secret):
+    """Filters that are believed beside the usual headers: ``headers`` of one on the mail's way ("X-Verdict: spam"), and
+    ``rspamd``, the address of one that is asked about each mail, with a password where it wants one."""
+
+    headers: tuple[Annotated[str, AfterValidator(_verdict_header)], ...] = ()
+    rspamd: Annotated[str, AfterValidator(_web_address)] = ""
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Name and beginning of the value of each header."""
+        pairs = (one.partition(":") for one in self.headers)
+        return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+
 class Limits(Section):
     """Rations and times of the daemon."""
 
@@ -254,7 +273,7 @@ class Alarm(Secret):
     """A way to reach a person when a part does not work: a command, a webhook, or a second relay with ``to``."""
 
     command: tuple[str, ...] = ()
-    webhook: Annotated[str, AfterValidator(_webhook)] = ""
+    webhook: Annotated[str, AfterValidator(_web_address)] = ""
     host: str = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 587
     tls: Literal["implicit", "starttls", "none"] = "starttls"
@@ -306,6 +325,7 @@ class Main(Section):
     mailbox: tuple[Imap, ...] = ()
     relay: Annotated[tuple[Relay, ...], Field(min_length=1)]
     border: Border = Border()
+    spam: Spam = Spam()
     limits: Limits = Limits()
     alarm: tuple[Alarm, ...] = ()
     health: Health = Health()

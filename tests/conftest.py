@@ -15,6 +15,7 @@ from tests.servers.certificate import Certificate
 from tests.servers.dovecot import Dovecot, Mailbox
 from tests.servers.found import head_lines, require
 from tests.servers.postfix import Postfix
+from tests.servers.rspamd import Rspamd
 from tests.servers.sink import Sink
 
 if TYPE_CHECKING:
@@ -50,6 +51,15 @@ def dovecot(certificate: Certificate) -> Iterator[Dovecot]:
 def mailbox(dovecot: Dovecot) -> Mailbox:
     """A mailbox that no other test uses."""
     return dovecot.mailbox()
+
+
+@pytest.fixture(scope="session")
+def rspamd() -> Iterator[Rspamd]:
+    """A spam filter that condemns GTUBE and nothing else."""
+    require("rspamd")
+    server = Rspamd()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -123,6 +123,8 @@ MAILBOX = (
         ("helpdesk.toml", "[[relay]]", '[[alarm]]\nhost = "b"\n[[relay]]', "alarm.1", "host and to"),
         ("helpdesk.toml", "[[relay]]", '[[alarm]]\nwebhook = "http://hooks.example/x"\n[[relay]]', "alarm.1.webhook",
          "https://"),
+        ("helpdesk.toml", "[[relay]]", '[spam]\nheaders = ["X-Verdict"]\n[[relay]]', "spam.headers.1", "X-Verdict: spam"),
+        ("helpdesk.toml", "[[relay]]", '[spam]\nrspamd = "http://filter.example"\n[[relay]]', "spam.rspamd", "https://"),
         ("helpdesk.toml", "[[relay]]", "[health]\nalarm_after_seconds = 300\n[[relay]]", "health.alarm_after_seconds",
          "100"),
         ("helpdesk.toml", "[[relay]]", '[health]\nhost = "0.0.0.0"\n[[relay]]', "health", "open_to_network"),

@@ -91,7 +91,7 @@ def explain(
 
 def _read(app: App, raw: RawMail) -> Reading:
     """The Reading, made as the daemon makes it: in a process that may be killed."""
-    from helpdesk.app import verifier_of
+    from helpdesk.app import judges_of
     from helpdesk.inbound.worker import Reader, Unreadable
 
     border = app.settings.main.border
@@ -102,11 +102,10 @@ def _read(app: App, raw: RawMail) -> Reading:
         reader.close()
     if isinstance(answer, Unreadable):
         raise Stopped(f"the mail would go to quarantine, since it cannot be read: {answer.cause}", os.EX_DATAERR)
-    verifier = verifier_of(border)
-    if verifier is None:
-        return answer
-    with closing(verifier):
-        return verifier.verify_all([(raw, answer)])[0]
+    for judge in judges_of(app.settings):
+        with closing(judge):
+            (answer,) = judge.judge_all([(raw, answer)])
+    return answer
 
 
 def _consider(app: App, raw: RawMail, reading: Reading, whose: Sequence[str]) -> list[_Explained]:

@@ -55,7 +55,7 @@ class Verifier:
         self._lookups, self._peers, self._seconds = lookups, peers, seconds
         self._pool = ThreadPoolExecutor(AT_ONCE, "verifier")
 
-    def verify_all(self, mails: Sequence[tuple[RawMail, Reading]]) -> list[Reading]:
+    def judge_all(self, mails: Sequence[tuple[RawMail, Reading]]) -> list[Reading]:
         """The readings with proof, in their order; those that are judged already as they are. Takes some seconds at most."""
         return list(self._pool.map(lambda mail: self._verify(*mail), mails))
 

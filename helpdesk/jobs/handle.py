@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import sqlalchemy as sa
 
 from helpdesk.domain.errors import TemporaryFailure
+from helpdesk.domain.mail import RawMail
 from helpdesk.domain.reading import Reading
 from helpdesk.inbound.worker import MAILS_AT_ONCE, Job, Reader, Unreadable
 from helpdesk.jobs.loop import Loop
@@ -27,9 +28,6 @@ from helpdesk.store.engine import reading as for_reading
 from helpdesk.store.spool import LEASE_SECONDS, LeaseLost, Spooled
 from helpdesk.store.writer import Writer
 from helpdesk.timesource import TimeSource
-
-if TYPE_CHECKING:
-    from helpdesk.inbound.verify import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +44,15 @@ DATABASE_SECONDS = 1.0
 def longest_turn(mails: int, reading_seconds: float) -> float:
     """For how long a turn may show no life, in seconds: each of its mails may hang and cost its reading process."""
     return mails * (reading_seconds + NEW_PROCESS_SECONDS) + LEASE_SECONDS
+
+
+class Judge(Protocol):
+    """Knows more of a mail than its bytes say: who sent it, whether it is spam. Takes some seconds at most."""
+
+    def judge_all(self, mails: Sequence[tuple[RawMail, Reading]]) -> list[Reading]:
+        """The readings in their order, each with what is known now."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +77,10 @@ class Lane:
         now: TimeSource,
         *,
         retries: bool,
-        verifier: Verifier | None = None,
+        judges: Sequence[Judge] = (),
     ) -> None:
         self._world, self._engine, self._writer, self._reader, self._now = world, engine, writer, reader, now
-        self._retries, self._verifier = retries, verifier
+        self._retries, self._judges = retries, judges
         # As many as are read at once: should each of them hang, all are done before the lease runs out.
         self._batch = 1 if retries else MAILS_AT_ONCE
         self._in_hand: list[_InHand] = []
@@ -92,7 +99,7 @@ class Lane:
         if batch:
             with for_reading(self._engine).begin() as connection:
                 jobs = [(taken.mail, handle.parents_of(connection, taken)) for taken in batch]
-            readings = self._verified(batch, self._read(batch, jobs))
+            readings = self._judged(batch, self._read(batch, jobs))
         self._settle()
         self._handle(batch, readings)
         if len(batch) == self._batch or self.loop.woken:
@@ -108,15 +115,15 @@ class Lane:
             self._writer.run(lambda connection: spool.hand_back(connection, batch))
             raise
 
-    def _verified(
+    def _judged(
         self, batch: Sequence[Spooled], found: Sequence[Reading | Unreadable]
     ) -> Sequence[Reading | Unreadable]:
-        """The readings with what the DNS says of their senders."""
-        if self._verifier is None:
-            return found
-        read = [(taken.mail, one) for taken, one in zip(batch, found, strict=True) if isinstance(one, Reading)]
-        judged = iter(self._verifier.verify_all(read))
-        return [next(judged) if isinstance(one, Reading) else one for one in found]
+        """The readings with what the DNS says of their senders, and a spam filter of them."""
+        for judge in self._judges:
+            read = [(taken.mail, one) for taken, one in zip(batch, found, strict=True) if isinstance(one, Reading)]
+            judged = iter(judge.judge_all(read))
+            found = [next(judged) if isinstance(one, Reading) else one for one in found]
+        return found
 
     def _handle(self, batch: Sequence[Spooled], readings: Sequence[Reading | Unreadable]) -> None:
         """Give what was read to the writer; ``_settle`` sees it to its end."""

@@ -80,6 +80,12 @@ def lane(loop: Loop, writer: Writer) -> Part:
     return Part(loop.name, loop.condition, advice, takes_mail=True, lost=_stuck_alone(loop, writer))
 
 
+def spam_filter(condition: Callable[[], str]) -> Part:
+    """rspamd, as it answered last."""
+    advice = "see that it runs and takes our questions (rspamd under [spam]); mail goes on without it"
+    return Part("rspamd", condition, advice)
+
+
 def timers(loop: Loop, queues: Queues, writer: Writer) -> Part:
     """The thread that reminds, escalates and lets tickets go on."""
     advice = "see the log; reminders come late until it goes on"

@@ -40,6 +40,7 @@ HEADINGS = {
     "Imap": "### [[mailbox]]",
     "Relay": "### [[relay]]",
     "Border": "### [border]",
+    "Spam": "### [spam]",
     "Limits": "### [limits]",
     "Alarm": "### [[alarm]]",
     "Health": "### [health]",

