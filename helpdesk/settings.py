@@ -231,7 +231,7 @@ class Border(Section):
     """
 
     servers: tuple[str, ...] = ()
-    tenant: Literal["", "microsoft365"] = ""
+    tenant: Literal["", "microsoft365", "google"] = ""
     peers: tuple[str, ...] = ("127.0.0.1", "::1")
     dns: tuple[str, ...] | Literal["system", "off"] = "system"
 

@@ -17,6 +17,12 @@ from helpdesk.inbound.header import Fields
 _MAX_VALUE = 32 * 1024
 #: Among ``borders``: Microsoft 365 says of mail by its own tenant's users that it is internal, and strips that from outside.
 MICROSOFT_365 = "tenant:microsoft365"
+#: Google signs for a domain that has no key of its own in a name of Google's, in which dots have become hyphens.
+GOOGLE = "tenant:google"
+#: What counts only for mail in a watched mailbox, for only that lies within the tenant.
+TENANTS = (MICROSOFT_365, GOOGLE)
+_GOOGLES_NAME = re.compile(r"([a-z0-9-]+)\.\d{8}\.gappssmtp\.com")
+_ONE_READING = re.compile(r"[a-z0-9]+\.[a-z0-9]+")
 _AUTH_AS = "x-ms-exchange-organization-authas"
 
 
@@ -28,7 +34,8 @@ def judge(
     Only the topmost Authentication-Results counts, and only with the authserv-id of a configured border: whatever
     lies below it, or names another server, came from outside. ``borders`` must hold only servers that every mail of
     this door has passed, and that strip their own name from what they take in (RFC 8601 section 5). Mail within one
-    Microsoft 365 tenant is not signed; with ``MICROSOFT_365`` among the borders its stamp proves the sender.
+    Microsoft 365 tenant is not signed; with ``MICROSOFT_365`` among the borders its stamp proves the sender. With
+    ``GOOGLE`` among them, so does a border's word that Google signed for the domain in a name of its own.
     """
     if sender is None:
         return Proof.AMBIGUOUS, problem
@@ -44,11 +51,12 @@ def judge(
     server, results = _parse(headers[0][:_MAX_VALUE])
     if not any(server == fold_domain(border) for border in borders):
         return Proof.NONE, f"the topmost Authentication-Results is by {server or 'nobody'}, no border server of ours"
-    return _weigh(results, domain_of(sender.address), server)
+    return _weigh(results, domain_of(sender.address), server, google=GOOGLE in borders)
 
 
-def _weigh(results: Sequence[_Result], domain: str, server: str) -> tuple[Proof, str]:
-    passed = [result for result in results if result.outcome == "pass" and _vouches(result, domain)]
+def _weigh(results: Sequence[_Result], domain: str, server: str, *, google: bool) -> tuple[Proof, str]:
+    good = [result for result in results if result.outcome == "pass"]
+    passed = [result for result in good if _vouches(result, domain) or (google and _google_vouches(result, domain))]
     failed = [result for result in results if result.outcome in ("fail", "softfail", "permerror", "hardfail", "policy")]
     # DMARC is the domain owner's own word about From, so its failure outweighs a signature that passes.
     for result in failed:
@@ -76,6 +84,15 @@ def _vouches(result: _Result, domain: str) -> bool:
     """True where every domain that the result names is aligned with the From domain (RFC 7489 section 3.1)."""
     named = [result.properties[key] for key in _VOUCHING.get(result.method, ()) if key in result.properties]
     return bool(named) and all(aligned(value.rpartition("@")[2], domain) for value in named)
+
+
+def _google_vouches(result: _Result, domain: str) -> bool:
+    """True where Google signed for the domain's users, and its name for the domain can stand for no other one."""
+    named = [result.properties[key] for key in _VOUCHING["dkim"] if key in result.properties]
+    found = [_GOOGLES_NAME.fullmatch(fold_domain(value.rpartition("@")[2])) for value in named]
+    if result.method != "dkim" or not found or not _ONE_READING.fullmatch(domain):
+        return False
+    return all(match is not None and match[1] == domain.replace(".", "-") for match in found)
 
 
 def aligned(domain: str, other: str) -> bool:

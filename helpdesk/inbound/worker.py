@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from helpdesk.domain.errors import TemporaryFailure
 from helpdesk.domain.mail import Door, RawMail
 from helpdesk.domain.reading import Reading
-from helpdesk.inbound.authenticate import MICROSOFT_365
+from helpdesk.inbound.authenticate import TENANTS
 from helpdesk.inbound.read import Read
 from helpdesk.inbound.read import read as read_mail
 from helpdesk.inbound.reading_process import READY, Request, Unreadable
@@ -136,7 +136,7 @@ class Reader:
         """
         if raw.door in (Door.SMTP, Door.LMTP) and raw.envelope.peer not in self.peers:
             return ()
-        return self.borders if raw.door is Door.IMAP else tuple(one for one in self.borders if one != MICROSOFT_365)
+        return self.borders if raw.door is Door.IMAP else tuple(one for one in self.borders if one not in TENANTS)
 
 
 def _words_of(problem: Exception) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from helpdesk.domain.mail import Door, Envelope, Mailbox, RawMail
 from helpdesk.domain.proof import Proof
-from helpdesk.inbound.authenticate import MICROSOFT_365, aligned, judge
+from helpdesk.inbound.authenticate import GOOGLE, MICROSOFT_365, aligned, judge
 from helpdesk.inbound.read import read
 from helpdesk.inbound.worker import Reader
 from helpdesk.settings import Border
@@ -120,13 +120,49 @@ def test_a_tenants_stamp_counts_only_where_the_settings_name_it(borders, headers
     assert read(RawMail(Door.IMAP, envelope, datetime(2026, 3, 3, tzinfo=UTC), data), {}, borders).proof is proof
 
 
+GOOGLES = "mx.us.example; dkim=pass header.i=@{name}.20230601.gappssmtp.com header.s=20230601 header.b=abc"
+
+
+@pytest.mark.parametrize(
+    ("address", "result", "proof"),
+    [
+        ("agent@corp.example", GOOGLES.format(name="corp-example"), Proof.BORDER),
+        ("agent@Corp.example", GOOGLES.format(name="corp-example"), Proof.BORDER),
+        ("agent@corp.example", GOOGLES.format(name="other-example"), Proof.NONE),
+        # Somebody else's corp-one.example, or one.example with a host corp, has the same name.
+        ("agent@corp.one.example", GOOGLES.format(name="corp-one-example"), Proof.NONE),
+        ("agent@corp-one.example", GOOGLES.format(name="corp-one-example"), Proof.NONE),
+        ("agent@corp.example", GOOGLES.format(name="corp-example").replace("dkim", "spf"), Proof.NONE),
+        ("agent@corp.example", GOOGLES.format(name="corp-example") + " header.d=evil.example", Proof.NONE),
+        ("agent@corp.example", "mx.us.example; dkim=pass header.d=corp-example.20230601.evil.example", Proof.NONE),
+        ("agent@corp.example", GOOGLES.format(name="corp-example") + "; dmarc=fail header.from=corp.example", Proof.FAILED),
+    ],
+)  # fmt: skip
+def test_google_signs_for_a_tenant_in_its_own_name(address: str, result: str, proof: Proof) -> None:
+    """Mutants: dots read back from hyphens; any name at gappssmtp.com."""
+    fields = {"authentication-results": [result]}
+
+    assert judge(fields, ENVELOPE, Mailbox(address), "", ("mx.us.example", GOOGLE))[0] is proof
+    if proof is Proof.BORDER:
+        assert judge(fields, ENVELOPE, Mailbox(address), "", ("mx.us.example",))[0] is Proof.NONE
+        assert judge(fields, ENVELOPE, Mailbox(address), "", (GOOGLE,))[0] is Proof.NONE
+
+
+SIGNED = "Authentication-Results: " + GOOGLES.format(name="acme-example")
+
+
+@pytest.mark.parametrize(
+    ("border", "header"),
+    [(Border(tenant="microsoft365"), INTERNAL), (Border(servers=("mx.us.example",), tenant="google"), SIGNED)],
+    ids=["microsoft", "google"],
+)
 @pytest.mark.parametrize(
     ("door", "proof"), [(Door.IMAP, Proof.BORDER), (Door.SMTP, Proof.NONE), (Door.FILE, Proof.NONE)]
 )
-def test_a_tenants_stamp_counts_only_in_its_own_mailbox(door, proof):
+def test_a_tenants_stamp_counts_only_in_its_own_mailbox(border, header, door, proof):
     """Whoever hands a mail to another door may write that line."""
-    reader = Reader(Border(tenant="microsoft365").believed)
-    data = f"From: ann@acme.example\r\n{INTERNAL}\r\n\r\nx".encode()
+    reader = Reader(border.believed)
+    data = f"From: ann@acme.example\r\n{header}\r\n\r\nx".encode()
     envelope = Envelope("ann@acme.example", ("support@acme.example",), "127.0.0.1")
 
     (found,) = reader.read_all([(RawMail(door, envelope, datetime(2026, 3, 3, tzinfo=UTC), data), {})])
