@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from helpdesk.commands import admit, close, confirm, note, take
+from helpdesk.commands import admit, close, confirm, note, take, whole
 
-COMMANDS: dict[str, ModuleType] = {module.WORD: module for module in (note, close, take, admit, confirm)}
+COMMANDS: dict[str, ModuleType] = {module.WORD: module for module in (note, close, take, whole, admit, confirm)}
 
 
 def offered() -> tuple[tuple[str, str], ...]:

@@ -180,6 +180,10 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         _WORDS,
     ),
     ("agent", "came_back"): (_ADDRESS, _REASON),
+    ("agent", "whole_mail"): (
+        _WHO,
+        Variable("file", "str", "name of the mail as it is attached; empty where it is too large", "AC-1042.eml"),
+    ),
     ("agent", "who_is_this"): (
         _ADDRESS,
         _PROOF,

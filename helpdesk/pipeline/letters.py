@@ -29,7 +29,7 @@ from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
 from helpdesk.pipeline.words import contract_kind, file_name, left_out, undelivered, working_hours
 from helpdesk.pipeline.world import RunningDesk, World
-from helpdesk.store import inputs, outbox, people, tickets
+from helpdesk.store import inputs, outbox, people, spool, tickets
 
 log = logging.getLogger(__name__)
 
@@ -332,6 +332,9 @@ def _compose(
     human = audience is Audience.CUSTOMER and occasion.relayed is not None
     ticket, facts = occasion.ticket, occasion.facts
     values = _values(connection, world, desk, occasion, audience, reader)
+    whole = _whole_mail(connection, occasion, blocks)
+    if whole is not None:
+        values |= {"who": whole.writer, "file": whole.enclosure.name if whole.enclosure else ""}
     folder = FOLDERS.get(audience, audience.value)
     rendered = world.templates.compose_text(
         reader.language,
@@ -365,7 +368,10 @@ def _compose(
         ),
         auto="" if human else "auto-replied" if facts.trigger is Trigger.MAIL else "auto-generated",
         loop_mark=desk.facts.addresses[0],
-        enclosures=_enclosures(occasion, audience, blocks),
+        enclosures=(
+            *_enclosures(occasion, audience, blocks),
+            *((whole.enclosure,) if whole and whole.enclosure else ()),
+        ),
         language=reader.language,
         smtputf8=not reader.address.isascii(),
     )
@@ -412,6 +418,28 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
         return ()
     enclosed = (Enclosure(one.name, one.type, decode_attachment(occasion.raw, one)) for one in files)
     return tuple(one for one in enclosed if not (relaying and _is_ours(one)))
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeMail:
+    """A mail as it came, and by what name we call who wrote it; without ``enclosure`` where it is too large."""
+
+    writer: str
+    enclosure: Enclosure | None
+
+
+def _whole_mail(connection: sa.Connection, occasion: Occasion, blocks: Sequence[Say]) -> _WholeMail | None:
+    """What an agent who asked for the last mail from outside gets; None where nobody asked, or there is none."""
+    if occasion.ticket is None or all(one.block != "whole_mail" for one in blocks):
+        return None
+    found = tickets.last_mail(connection, occasion.ticket.id)
+    taken = spool.load(connection, found[0]) if found else None
+    if found is None or taken is None:
+        return None
+    writer = found[1].called if found[1] else ""
+    if len(taken.mail.data) > ENCLOSED_BYTES:
+        return _WholeMail(writer, None)
+    return _WholeMail(writer, Enclosure(f"{occasion.ticket.reference}.eml", "message/rfc822", taken.mail.data))
 
 
 def _fit(facts: Facts) -> bool:

@@ -331,6 +331,27 @@ def last_words(connection: sa.Connection, ticket_id: int) -> str:
     return _LAST_WORDS.scalar(connection, ticket_id=ticket_id) or ""
 
 
+_LAST_MAIL = Prepared(
+    sa.select(event.c.spool_id, event.c.person_id)
+    .where(
+        event.c.ticket_id == sa.bindparam("ticket_id"),
+        event.c.spool_id.is_not(None),
+        sa.or_(
+            event.c.kind == EventKind.CUSTOMER_ENTRY.value,
+            event.c.kind == EventKind.THIRD_PARTY_ENTRY.value,
+        ),
+    )
+    .order_by(event.c.id.desc())
+    .limit(1)
+)
+
+
+def last_mail(connection: sa.Connection, ticket_id: int) -> tuple[int, Person | None] | None:
+    """Number in the spool, and writer, of the last mail from outside; None where there is none."""
+    row = _LAST_MAIL.first(connection, ticket_id=ticket_id)
+    return (row.spool_id, people.by_id(connection, row.person_id) if row.person_id else None) if row else None
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The text of an entry and whose it is."""

@@ -40,6 +40,7 @@ NAMED = {"ticket": UNKNOWN, "organisations": (GLOBEX,)}
         ("take", "", agent_mail(ticket=ticket(agent="leo")), (Assign("ann"),), "AC-1001 is yours now"),
         ("take", "", agent_mail(ticket=ticket(agent="")), (Assign("ann"),), "AC-1001 is yours now"),
         ("take", "", agent_mail(), (), "is yours already"),
+        ("whole", "", agent_mail(), (Say(Audience.ACTOR, "whole_mail"),), "You asked for the last mail"),
         (
             "admit",
             "the renewal is coming",
