@@ -137,9 +137,8 @@ def _ended(one: SetAsideMail) -> str:
 def _find(connection: sa.Connection, number: int) -> SetAsideMail:
     from helpdesk.store import spool
 
-    for one in spool.quarantined(connection, released=True):
-        if one.id == number:
-            return one
+    if found := spool.quarantined(connection, released=True, number=number):
+        return found[0]
     raise Stopped(f"there is no mail {number} in quarantine; helpdesk quarantine list shows them", os.EX_DATAERR)
 
 

@@ -100,6 +100,7 @@ _ANSWER_ADDRESS = Variable(
     "answer_address", "str", "address for an answer to the customer", "support+rabc@acme.example"
 )
 _AGENT = Variable("agent", "str", "name of the agent", "Ann Berger")
+_FILE = Variable("file", "str", "name of the mail as it is attached; empty where it is too large", "AC-1042.eml")
 _REASON = Variable("reason", "str", "why, in one sentence", "550 5.1.1 no such user")
 _ADDRESS = Variable("address", "str", "the mail address in question", "bob@acme.example")
 _FOUND = Variable(
@@ -182,7 +183,8 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
     ("agent", "came_back"): (_ADDRESS, _REASON),
     ("agent", "whole_mail"): (
         _WHO,
-        Variable("file", "str", "name of the mail as it is attached; empty where it is too large", "AC-1042.eml"),
+        _FILE,
+        Variable("id", "str", "its number where it waits in quarantine, else empty", ""),
     ),
     ("agent", "who_is_this"): (
         _ADDRESS,
@@ -224,6 +226,25 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
     ("operator", "quarantine_waits"): (
         Variable("count", "int", "how many mails wait there", 3),
         Variable("since", "str", "day since which the oldest waits", "2026-03-02"),
+        Variable(
+            "waiting",
+            "list of dict",
+            "the oldest of them, at most 20: id, since (datetime), sender, cause, address (for an order about it)",
+            (
+                {
+                    "id": 17,
+                    "since": _DUE,
+                    "sender": "bob@acme.example",
+                    "cause": "two senders",
+                    "address": "a@b.example",
+                },
+            ),
+        ),
+    ),
+    ("operator", "whole_mail"): (
+        _WHO,
+        _FILE,
+        Variable("id", "str", "number in the quarantine", "17"),
     ),
     ("operator", "quarantine_done"): (_LINES,),
     ("operator", "template_broken"): (

@@ -49,6 +49,8 @@ FOLDERS = {Audience.ACTOR: "agent"}
 SHOWS_WORDS = ("new_ticket", "customer_wrote", "who_is_this", "held_ticket")
 #: Files beyond this size in sum, in bytes, are named and not sent along to agents.
 ENCLOSED_BYTES = 20_000_000
+#: So many mails in quarantine are listed in the morning.
+WAITING_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +336,10 @@ def _compose(
     values = _values(connection, world, desk, occasion, audience, reader)
     whole = _whole_mail(connection, occasion, blocks)
     if whole is not None:
-        values |= {"who": whole.writer, "file": whole.enclosure.name if whole.enclosure else ""}
+        number = str(facts.quarantine.id) if facts.quarantine else ""
+        values |= {"who": whole.writer, "file": whole.enclosure.name if whole.enclosure else "", "id": number}
+    if any(one.block == "quarantine_waits" for one in blocks):
+        values["waiting"] = _waiting(connection, world, desk)
     folder = FOLDERS.get(audience, audience.value)
     rendered = world.templates.compose_text(
         reader.language,
@@ -382,12 +387,28 @@ def _about_quarantine(
     world: World, desk: RunningDesk, occasion: Occasion, audience: Audience, blocks: Sequence[Say]
 ) -> str:
     """Where the operator, or the agent whose mail it seems to be, answers about the mail that was set aside."""
-    number, agent = occasion.quarantine_id, occasion.facts.agent
-    if number and audience is Audience.OPERATOR:
+    shown = occasion.facts.quarantine
+    number, agent = occasion.quarantine_id or (shown.id if shown else 0), occasion.facts.agent
+    if number and (audience is Audience.OPERATOR or (shown and audience is Audience.ACTOR)):
         return token.quarantine_address(world.keys, desk.written, number)
     if number and agent and audience is Audience.ACTOR and any(one.block == "is_it_yours" for one in blocks):
         return token.confirming_address(world.keys, desk.written, number, agent.id)
     return ""
+
+
+def _waiting(connection: sa.Connection, world: World, desk: RunningDesk) -> tuple[dict[str, Any], ...]:
+    """The oldest mails in quarantine, each with the address for an order about it."""
+    found = spool.quarantined(connection, desk.facts.tenant, most=WAITING_LISTED)
+    return tuple(
+        {
+            "id": one.id,
+            "since": one.at,
+            "sender": one.sender or "",
+            "cause": one.cause,
+            "address": token.quarantine_address(world.keys, desk.written, one.id),
+        }
+        for one in found
+    )
 
 
 def _is_inside(audience: Audience, blocks: Sequence[Say]) -> bool:
@@ -429,17 +450,21 @@ class _WholeMail:
 
 
 def _whole_mail(connection: sa.Connection, occasion: Occasion, blocks: Sequence[Say]) -> _WholeMail | None:
-    """What an agent who asked for the last mail from outside gets; None where nobody asked, or there is none."""
-    if occasion.ticket is None or all(one.block != "whole_mail" for one in blocks):
+    """The mail in quarantine, or the ticket's last one from outside, for whoever asked for it; None where nobody did."""
+    if all(one.block != "whole_mail" for one in blocks):
         return None
-    found = tickets.last_mail(connection, occasion.ticket.id)
-    taken = spool.load(connection, found[0]) if found else None
-    if found is None or taken is None:
+    if (waiting := occasion.facts.quarantine) is not None:
+        found = spool.quarantined(connection, released=True, number=waiting.id)
+        name, writer, number = f"mail-{waiting.id}", found[0].sender or "", found[0].spool_id
+    elif occasion.ticket is not None and (last := tickets.last_mail(connection, occasion.ticket.id)):
+        name, writer, number = occasion.ticket.reference, last[1].called if last[1] else "", last[0]
+    else:
         return None
-    writer = found[1].called if found[1] else ""
+    taken = spool.load(connection, number)
+    assert taken is not None
     if len(taken.mail.data) > ENCLOSED_BYTES:
         return _WholeMail(writer, None)
-    return _WholeMail(writer, Enclosure(f"{occasion.ticket.reference}.eml", "message/rfc822", taken.mail.data))
+    return _WholeMail(writer, Enclosure(f"{name}.eml", "message/rfc822", taken.mail.data))
 
 
 def _fit(facts: Facts) -> bool:

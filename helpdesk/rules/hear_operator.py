@@ -1,4 +1,4 @@
-"""Release or drop a mail in quarantine as the operator, or a lead, orders by a reply to its notice."""
+"""Release, drop or show a mail in quarantine as the operator, or a lead, orders by a reply to its notice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from helpdesk.domain.decision import Audience, Drop, Effect, EndQuarantine, Say,
 from helpdesk.domain.facts import Facts
 
 _ORDERS = {"#release": True, "#drop": False}
+_SHOW = "#show"
 
 
 def check(facts: Facts) -> Verdict | None:
@@ -21,10 +22,17 @@ def check(facts: Facts) -> Verdict | None:
     if not facts.proof.proven or not (facts.by_operator or lead):
         cause = "it would steer the quarantine, but nothing proves that the operator or a lead wrote it"
         return Verdict((SetAside(cause),), cause, final=True)
-    release = _ORDERS.get(order(facts.reading.lead_text))
+    word = order(facts.reading.lead_text)
+    if word == _SHOW:
+        shown = Say(Audience.ACTOR if lead else Audience.OPERATOR, "whole_mail")
+        why = f"mail {mail.id} in quarantine is shown"
+        return Verdict((shown, Drop("an order about the quarantine")), why, final=True)
+    release = _ORDERS.get(word)
     effects: tuple[Effect, ...] = ()
     if release is None:
-        said = f"Nothing was done with mail {mail.id}: begin your reply with #release or #drop, alone on its line."
+        said = (
+            f"Nothing was done with mail {mail.id}: begin your reply with #release, #drop or #show, alone on its line."
+        )
     elif not mail.waits:
         said = f"Mail {mail.id} was released or dropped before; nothing was done."
     else:

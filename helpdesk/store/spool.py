@@ -263,8 +263,13 @@ class SetAsideMail:
     dropped: bool = False
 
 
-def quarantined(connection: sa.Connection, *, released: bool = False) -> list[SetAsideMail]:
-    """What waits in quarantine, oldest first; with ``released`` also what was let go."""
+def quarantined(
+    connection: sa.Connection, tenant: str = "", *, released: bool = False, number: int = 0, most: int = 0
+) -> list[SetAsideMail]:
+    """What waits in quarantine, oldest first; with ``released`` also what was let go.
+
+    Of one ``tenant`` alone where one is named, the one of this ``number``, at ``most`` so many.
+    """
     query = (
         sa.select(
             quarantine, spool.c.door, spool.c.sender, spool.c.recipients, sa.func.length(raw.c.data).label("size")
@@ -275,6 +280,12 @@ def quarantined(connection: sa.Connection, *, released: bool = False) -> list[Se
     )
     if not released:
         query = query.where(quarantine.c.released_at.is_(None))
+    if tenant:
+        query = query.where(quarantine.c.tenant == tenant)
+    if number:
+        query = query.where(quarantine.c.id == number)
+    if most:
+        query = query.limit(most)
     return [
         SetAsideMail(
             row.id,

@@ -34,6 +34,14 @@ def test_a_lead_orders_and_is_answered_himself():
     assert said == Say(Audience.ACTOR, "done", {"lines": ("Mail 17 is dropped.",)})
 
 
+@pytest.mark.parametrize("there", [WAITS, ENDED])
+def test_it_is_shown_to_whoever_may_order(there):
+    assert orders("#show", quarantine=there).effects[0] == Say(Audience.OPERATOR, "whole_mail")
+    assert orders("#show", by_operator=False, agent=LEO, quarantine=there).effects[0] == Say(
+        Audience.ACTOR, "whole_mail"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "mail_there"), [("Please release it.", WAITS), ("Yes\n#release", WAITS), ("#release", ENDED), ("", WAITS)]
 )
