@@ -23,6 +23,8 @@ from helpdesk.inbound.html import to_text
 _KINDS = {"human": "human", "auto-reply": "auto_reply", "out-of-office": "auto_reply", "calendar answer": "auto_reply"} | {
     "bounce": "bounce", "delayed": "bounce", "receipt": "report", "complaint": "report", "bulk": "list"
 }  # fmt: skip
+#: A report may also speak of those whom the mail reached.
+_ARRIVED = ("delivered", "relayed", "expanded", "displayed")
 
 
 def _read(raw: bytes) -> Reading:
@@ -52,7 +54,7 @@ def _html(raw: bytes) -> list[str]:
 def classify(raw: bytes) -> dict[str, Any]:
     """What kind of mail it is, and whom a bounce speaks of."""
     found = _read(raw)
-    fates = found.report.fates if found.report else ()
+    fates = [one for one in found.report.fates if one.action not in _ARRIVED] if found.report else []
     return {
         "kind": _KINDS[found.kind.value],
         "addresses": [one.original or one.recipient for one in fates if one.original or one.recipient],

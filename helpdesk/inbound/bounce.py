@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from helpdesk.domain.bounce import Fate, Report, status_in
 from helpdesk.inbound import bounce_prose, mime
@@ -25,16 +26,20 @@ _WORDS = 300
 _LOOSE_FIELD = re.compile(
     r"^[ \t>]*(final-recipient|original-recipient|action|status|diagnostic-code)[ \t]*:[ \t]*(.{1,500})$", re.I | re.M
 )
+#: Some write their own word for it.
+FAILED = ("fail", "error")
 _ID = re.compile(r"<[^<>\s]{1,248}>")
 
 
-def read(data: bytes, tree: mime.Tree, text: str = "", *, nested: bool = False) -> Report | None:
+def read(data: bytes, tree: mime.Tree, text: str = "", *, delayed: bool = False, nested: bool = False) -> Report | None:
     """What a report says, None where nothing in the mail would make it one; ``text`` is the mail's own. Total.
 
+    ``delayed`` is True where the mail is known to speak of a delay, so that its prose need not say so.
     A report that a gateway wrapped into a mail of its own is read inside of that.
     """
     fates: list[Fate] = []
     returned: list[str] = []
+    to = ""
     found = False
     for number, part in enumerate(tree.parts[:PARTS]):
         if part.type not in (*STATUS_TYPES, *RECEIPT_TYPES, *RETURNED_TYPES):
@@ -49,7 +54,9 @@ def read(data: bytes, tree: mime.Tree, text: str = "", *, nested: bool = False) 
             fates.append(_receipt(fields))
             returned += _ids(fields, "original-message-id")
         elif part.type in RETURNED_TYPES and number:
-            returned += _ids(mime.read_fields(body, 0)[0], "message-id")
+            fields = mime.read_fields(body, 0)[0]
+            returned += _ids(fields, "message-id")
+            to = to or ", ".join(fields.get("to", ())[:5])
     if not fates and not nested:
         for part in tree.parts[1:PARTS]:
             if part.type == "message/rfc822":
@@ -57,17 +64,24 @@ def read(data: bytes, tree: mime.Tree, text: str = "", *, nested: bool = False) 
                 inner = mime.split(wrapped)
                 if inner.parts[0].type == "multipart/report" and (report := read(wrapped, inner, nested=True)):
                     return report
-    failed = [name for value in tree.parts[0].fields.get("x-failed-recipients", ()) for name in value.split(",")]
-    if failed and not fates:
-        # Exim before it wrote standard reports; the report itself is for people.
-        found, fates = True, [Fate(name.strip(), action="failed") for name in failed[:_FATES]]
-    if not any(fate.recipient for fate in fates):
+    if not any("@" in (fate.original or fate.recipient) for fate in fates):
         root = tree.parts[0].fields
         said, ids = bounce_prose.read(text, first(root, "from"), first(root, "to"))
-        said = _loose(text) or said
+        said = _loose(text) or _named(root, said) or said
+        if not any(fate.recipient for fate in said) and (addressed := bounce_prose.addressed(text, to)):
+            said = addressed
+        said = [replace(fate, action="delayed") if delayed else fate for fate in said]
         fates, returned = said or fates, returned or ids
         found = found or bool(said)
     return Report(tuple(fates[:_FATES]), tuple(dict.fromkeys(returned))) if found or returned else None
+
+
+def _named(root: Fields, said: Sequence[Fate]) -> list[Fate]:
+    """Whom Exim's header names, with what its text says of each: its reports in no standard form are for people."""
+    values = (name.strip() for value in root.get("x-failed-recipients", ())[:_FATES] for name in value.split(","))
+    about = {fate.recipient.lower(): fate for fate in said}
+    one = said[0] if len(said) == 1 and not said[0].recipient else Fate(action="failed")
+    return [about.get(name.lower(), replace(one, recipient=name)) for name in values if name][:_FATES]
 
 
 def actions(body: bytes) -> set[str]:
@@ -97,10 +111,11 @@ def _fields(text: bytes) -> Fields:
 def _fate(fields: Fields) -> Fate:
     words = line(first(fields, "diagnostic-code"), _WORDS).partition(";")
     said = (words[2] or words[0]).strip()
+    action = line(first(fields, "action"), 40).strip().lower().partition(" ")[0]
     return Fate(
         recipient=_address(first(fields, "final-recipient")),
         original=_address(first(fields, "original-recipient")),
-        action=line(first(fields, "action"), 40).strip().lower().partition(" ")[0],
+        action="failed" if action.startswith(FAILED) else action,
         status=status_in(first(fields, "status")[:40]) or status_in(said),
         words=said,
     )
@@ -118,7 +133,8 @@ def _receipt(fields: Fields) -> Fate:
 def _address(value: str) -> str:
     """``rfc822; bob@acme.example`` -> the address; the type may be missing."""
     kind, semicolon, address = line(value, 400).partition(";")
-    return (address if semicolon else kind).strip().strip("<>")
+    address = (address if semicolon else kind).strip().strip("<>'\"")
+    return address if '"' in address else address.partition(" ")[0].strip("<>")
 
 
 def _ids(fields: Fields, name: str) -> Sequence[str]:

@@ -9,11 +9,19 @@ import re
 
 from helpdesk.domain.bounce import Fate, status_in
 
-_ADDRESS = r"<?([^\s<>()\[\]{}:;,\"'|=*]{1,64}@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8})>?"
+#: Chinese, Japanese and Korean stand beside an address without a space, and in none that is in use.
+_ADDRESS = (
+    r"<?((?:[^\s<>()\[\]{}:;,\"'`|=*\u2010-\u201f\u3000-\u9fff\uac00-\ud7af\uff00-\uffef]|(?<=\w)'(?=\w)){1,64}"
+    r"@[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8})>?"
+)
 #: A line about one recipient begins with his address.
 _OF_RECIPIENT = re.compile(
-    rf"[ \t]*(?:[-*>o] )?(?:(?:rcpt to|recipients?|to|address)[ \t]*:[ \t]*)?{_ADDRESS}(?=[\s:;,.()-]|$)", re.I
+    r"[ \t]*(?:[-*>o#]{1,4} )?(?:['\"]|\[?smtp:)?"
+    r"(?:(?:rcpt to|(?:failed |final )?recipients?(?: address)?|to|(?:failed )?address)[ \t]*:[ \t]*)?"
+    rf"(?:\[?smtp:)?{_ADDRESS}(?![a-z0-9_@/])",
+    re.I,
 )
+_ANY = re.compile(rf"{_ADDRESS}(?![a-z0-9_@/])", re.I)
 #: Words of failure with an address behind them.
 _FAILED = re.compile(
     r"(?:undeliver|deliver|unknown|invalid|rejected|refused|failed|not (?:be )?(?:sent|found|reach)|no such|does not exist"
@@ -28,7 +36,8 @@ _LIST_FOLLOWS = re.compile(
 _LOCAL_PART = re.compile(r"[ \t]+([a-z0-9][a-z0-9._+-]{0,63})[ \t]*$", re.I)
 #: What stands above the copy of the mail that came back.
 _COPY = re.compile(
-    r"^[ \t>|*#=-]*(?:(?:(?:below|this|here|the following|attached|enclosed)\b[^\n]{0,40}\b(?:copy|original)\b"
+    r"^[ \t>|*#=-]*(?:(?![^\n]{0,60}(?:(?:message|mail) (?:was|has|had|could|cannot|will)\b|receive))"
+    r"(?:(?:below|this|here|the following|attached|enclosed)\b[^\n]{0,40}\b(?:copy|original)\b"
     r"|(?:the )?(?:original|returned|unsent|undelivered|rejected) (?:message|mail)\b"
     r"|message (?:text|headers?|body) follows|(?:the )?(?:body|headers?) of (?:the|your) (?:original )?(?:message|mail))"
     r"[^\n]{0,60}"
@@ -38,8 +47,16 @@ _COPY = re.compile(
 _MESSAGE_ID = re.compile(r"^[ \t>]*message-id:[ \t]*(<[^<>\s]{1,248}>)", re.I | re.M)
 _REPLY_CODE = re.compile(r"(?<![\d.])([45])[0-5]\d(?=[ -])")
 _HELP = re.compile(r"contact|assistance|send (?:e-?)?mail to|help|questions?|support|abuse|wenden sie sich|from:", re.I)
+#: A line that names somebody else, or an id.
+_NO_RECIPIENT = re.compile(
+    _HELP.pattern + r"|sender|mail from|reply|message-?id|identifier|https?:|from|von:|wrote|feedback|report", re.I
+)
+_EXPANDED = re.compile(r"(?:generated|expanded) (?:from|by)", re.I)
+_TO = re.compile(r"^[ \t>]*to:[ \t]*([^\n]{1,1000}(?:\n[ \t>]+[^\n:]{1,200}){0,5})", re.I | re.M)
 _DELAY = re.compile(
-    r"will (?:continue|keep|be retried|try)|still being retried|warning only|not yet|delayed|no need to resend", re.I
+    r"will (?:continue|keep|be retried|retry|try)|still (?:being retried|trying)|(?:warning|message) only|not yet|delayed"
+    r"|(?:no need|not need) to resend|delivery incomplete|temporary problem delivering",
+    re.I,
 )
 #: So many characters of a text, lines about one recipient, recipients and characters of words are looked at.
 PROSE, _ABOUT, _MOST, _WORDS = 20_000, 12, 50, 300
@@ -53,10 +70,30 @@ def read(text: str, sender: str, to: str) -> tuple[list[Fate], list[str]]:
     copy = _COPY.search(text, 0, PROSE)
     above = text[: copy.start() if copy else PROSE]
     ids = _MESSAGE_ID.findall(text[copy.start() :][:PROSE]) if copy else []
+    below = text[copy.start() :][:PROSE] if copy else ""
     fates = _by_lines(above, sender, to) or _by_words(above, to)
+    # Some quote the header of the mail first.
+    if not fates and (listed := _LIST_FOLLOWS.search(below)):
+        fates = _by_lines(below[listed.start() :], sender, to)
+    fates = fates or _anywhere(above, sender, to)
     if not fates and (status := _status(above)):
         fates = [Fate(action="delayed" if _DELAY.search(above) else "failed", status=status, words=_short(above))]
     return fates[:_MOST], [one for one in ids if one.isprintable()][:5]
+
+
+def addressed(text: str, to: str = "") -> list[Fate]:
+    """Where a report names nobody: whom the mail that it returns was written to, if that is one, or the report says a name.
+
+    ``to`` is the To header of that mail, "" where it stands in the text.
+    """
+    copy = _COPY.search(text, 0, PROSE)
+    if not to and (found := _TO.search(text[copy.start() :][:PROSE] if copy else "")):
+        to = found[1]
+    above = text[: copy.start() if copy else PROSE]
+    words = set(re.findall(r"[^\s<>()\[\]{}:;,\"'|=*]+", above.lower()))
+    people = list(dict.fromkeys(_ANY.findall(to[:2000])))
+    named = [one for one in people if one.lower().partition("@")[0] in words]
+    return [_told(one, above, above) for one in (named or people if len(people) == 1 else named)]
 
 
 def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
@@ -78,7 +115,8 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
             local = _LOCAL_PART.match(one[:200])
             host = re.search(_ADDRESS, sender, re.I)
             address = f"{local[1]}@{host[1].partition('@')[2]}" if local and host else ""
-        if address and not _is_ours(address, to) and not _HELP.search(" ".join(lines[max(number - 1, 0) : number])):
+        before = lines[number - 1][:500] if number else ""
+        if address and not _is_ours(address, to) and ("@" in before or not _HELP.search(before)):
             places.setdefault(address, number)
     fates = []
     for address, number in places.items():
@@ -92,6 +130,18 @@ def _by_words(text: str, to: str) -> list[Fate]:
     """Recipients that a sentence about a failure names."""
     found = dict.fromkeys(address.rstrip(".") for address in _FAILED.findall(text))
     return [_told(one, text, text) for one in found if not _is_ours(one, to)]
+
+
+def _anywhere(text: str, sender: str, to: str) -> list[Fate]:
+    """All addresses but those of the sender, of the mail system and of those who help, where nothing better is known."""
+    found: dict[str, None] = {}
+    before = ""
+    for one in text.split("\n"):
+        beside = _ANY.sub("", one[:500])
+        if _EXPANDED.search(beside) or not (_NO_RECIPIENT.search(beside) or _HELP.search(before)):
+            found.update(dict.fromkeys(_ANY.findall(one[:500])))
+        before = "" if "@" in one else one[:500]
+    return [_told(one, text, text) for one in found if not _is_ours(one, f"{to} {sender}")]
 
 
 def _told(address: str, about: str, text: str) -> Fate:

@@ -103,7 +103,10 @@ _SURE_SUBJECT = re.compile(
     r"undeliver|nondeliver|delivery status notification|returned mail|mail delivery (?:failed|system)|failure notice"
     r"|unzustellbar"
 )
-_DELAY_SUBJECT = re.compile(r"delayed|delay |warning: could not send|still being retried|verzögert|en attente|retardé")
+_DELAY_SUBJECT = re.compile(
+    r"delayed|\bdelay\b|warning: could not send|still being retried|verzögert|en attente|retard|retras|ritard|atras"
+    r"|vertraagd|vertraging|försen|forsink|opóźni|opožd|задерж|затрим|遅延|延迟|延遲|지연"
+)
 _MACHINE_HEADERS = (
     "x-autoreply",
     "x-autorespond",
@@ -183,7 +186,7 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
 def _delivery_status(body: bytes) -> tuple[Kind, str]:
     """Judged by the worst Action of all recipients."""
     actions = bounce.actions(body)
-    if not actions or any(action.startswith(("fail", "error")) for action in actions):
+    if not actions or any(action.startswith(bounce.FAILED) for action in actions):
         return Kind.BOUNCE, "is a delivery status report: failed"
     if "delayed" in actions:
         return Kind.DELAYED, "is a delivery status report: delayed"
@@ -195,7 +198,15 @@ def _of_nobody(tree: mime.Tree) -> bool:
     return first(tree.parts[0].fields, "from").strip() == "<>"
 
 
-_DAEMONS = ("mailer-daemon", "postmaster", "post_master", "mailerdaemon", "mail-daemon", "mailer_daemon")
+_DAEMONS = (
+    "mailer-daemon",
+    "postmaster",
+    "post_master",
+    "mailerdaemon",
+    "mail-daemon",
+    "mailer_daemon",
+    "microsoftexchange",
+)
 
 
 #: Postmasters are people, too: where a program for people wrote, or a mail is answered, their words tell no bounce.
@@ -208,10 +219,11 @@ def _mailer_daemon(
     """Bounces in no standard form: by the mail system and looking like one; the name alone is not enough."""
     fields = tree.parts[0].fields
     if "x-failed-recipients" in fields:
-        return Kind.BOUNCE, "names failed recipients"
+        late = _DELAY_SUBJECT.search(subject)
+        return Kind.DELAYED if late else Kind.BOUNCE, "names failed recipients"
     raw = first(fields, "from").lower()
     local = sender.address.partition("@")[0].lower() if sender else ""
-    daemon = local in _DAEMONS or "mailer-daemon" in raw or _of_nobody(tree)
+    daemon = local.startswith(_DAEMONS) or "mailer-daemon" in raw or _of_nobody(tree)
     if not daemon and (return_path != "" or "auto-submitted" in fields):
         return None
     looks = bool(_BOUNCE_SUBJECT.search(subject))

@@ -13,7 +13,7 @@ from helpdesk.domain.bounce import Report
 from helpdesk.domain.mail import Mailbox, RawMail
 from helpdesk.domain.proof import Proof
 from helpdesk.domain.public_domains import PUBLIC_MAIL_DOMAINS
-from helpdesk.domain.reading import Forwarded, Reading
+from helpdesk.domain.reading import Forwarded, Kind, Reading
 from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread, writer
 from helpdesk.inbound.body import MAX_TEXT, Body, capped
 from helpdesk.inbound.charset import clean, decode, is_utf8
@@ -64,7 +64,7 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     text = capped(body.shown())
     kind, kind_why = classify.kind(data, tree, return_path, sender, text)
     subject = line(first(fields, "subject"))
-    report = bounce.read(data, tree, text) if kind.is_report else None
+    report = bounce.read(data, tree, text, delayed=kind is Kind.DELAYED) if kind.is_report else None
     parents = _parents(fields, report)
     quoted = [sent[parent] for parent in parents if parent in sent]
     new_text, lead_text = quote.divide(text, quoted)
