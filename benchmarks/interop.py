@@ -20,7 +20,8 @@ from helpdesk.inbound import thread as threads
 from helpdesk.inbound.charset import decode
 from helpdesk.inbound.html import to_text
 
-_KINDS = {"human": "human", "auto-reply": "auto_reply", "out-of-office": "auto_reply", "calendar answer": "auto_reply"} | {
+_KINDS = {"human": "human"} | {
+    "auto-reply": "auto_reply", "out-of-office": "auto_reply", "calendar answer": "auto_reply", "challenge": "auto_reply",
     "bounce": "bounce", "delayed": "bounce", "receipt": "report", "complaint": "report", "bulk": "list"
 }  # fmt: skip
 #: A report may also speak of those whom the mail reached.

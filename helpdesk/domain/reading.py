@@ -20,6 +20,7 @@ class Kind(StrEnum):
     HUMAN = "human"
     AUTO_REPLY = "auto-reply"
     OUT_OF_OFFICE = "out-of-office"
+    CHALLENGE = "challenge"
     BOUNCE = "bounce"
     DELAYED = "delayed"
     RECEIPT = "receipt"

@@ -93,7 +93,7 @@ def addressed(text: str, to: str = "") -> list[Fate]:
     words = set(re.findall(r"[^\s<>()\[\]{}:;,\"'|=*]+", above.lower()))
     people = list(dict.fromkeys(_ANY.findall(to[:2000])))
     named = [one for one in people if one.lower().partition("@")[0] in words]
-    return [_told(one, above, above) for one in (named or people if len(people) == 1 else named)]
+    return _fates([(one, "") for one in (people if len(people) == 1 else named)], above)
 
 
 def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
@@ -102,6 +102,8 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
     places: dict[str, int] = {}
     listing = False
     for number, one in enumerate(lines):
+        if len(places) >= _MOST:
+            break
         listing = bool(_LIST_FOLLOWS.search(one)) or (listing and (not one.strip() or bool(places)))
         match = _OF_RECIPIENT.match(one[:500])
         address = match[1] if match else ""
@@ -118,18 +120,17 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
         before = lines[number - 1][:500] if number else ""
         if address and not _is_ours(address, to) and ("@" in before or not _HELP.search(before)):
             places.setdefault(address, number)
-    fates = []
-    for address, number in places.items():
-        end = min((other for other in places.values() if other > number), default=number + _ABOUT)
-        about = "\n".join(lines[number : min(end, number + _ABOUT)])
-        fates.append(_told(address, about if _status(about) else f"{about}\n{text}", text))
-    return fates
+    told = []
+    starts = list(places.values())
+    for (address, number), end in zip(places.items(), [*starts[1:], len(lines)], strict=False):
+        told.append((address, "\n".join(lines[number : min(end, number + _ABOUT)])))
+    return _fates(told, text)
 
 
 def _by_words(text: str, to: str) -> list[Fate]:
     """Recipients that a sentence about a failure names."""
     found = dict.fromkeys(address.rstrip(".") for address in _FAILED.findall(text))
-    return [_told(one, text, text) for one in found if not _is_ours(one, to)]
+    return _fates([(one, "") for one in found if not _is_ours(one, to)], text)
 
 
 def _anywhere(text: str, sender: str, to: str) -> list[Fate]:
@@ -141,13 +142,18 @@ def _anywhere(text: str, sender: str, to: str) -> list[Fate]:
         if _EXPANDED.search(beside) or not (_NO_RECIPIENT.search(beside) or _HELP.search(before)):
             found.update(dict.fromkeys(_ANY.findall(one[:500])))
         before = "" if "@" in one else one[:500]
-    return [_told(one, text, text) for one in found if not _is_ours(one, f"{to} {sender}")]
+    return _fates([(one, "") for one in found if not _is_ours(one, f"{to} {sender}")], text)
 
 
-def _told(address: str, about: str, text: str) -> Fate:
-    return Fate(
-        address, action="delayed" if _DELAY.search(text) else "failed", status=_status(about), words=_short(about)
-    )
+def _fates(told: list[tuple[str, str]], text: str) -> list[Fate]:
+    """A fate for each recipient and what is told of him; where that gives no reason, the whole text may."""
+    action = "delayed" if _DELAY.search(text) else "failed"
+    general, words = _status(text), _short(text)
+    fates = []
+    for address, about in told[:_MOST]:
+        status = _status(about)
+        fates.append(Fate(address, "", action, status or general, _short(about if status else f"{about}\n{words}")))
+    return fates
 
 
 def _status(text: str) -> str:

@@ -9,88 +9,8 @@ import re
 
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.reading import Kind
-from helpdesk.inbound import bounce, bounce_prose, mime
+from helpdesk.inbound import absence, bounce, bounce_prose, challenge, mime
 from helpdesk.inbound.header import Fields, first, line
-
-#: How mail programs begin the subject of an automatic reply; enough alone.
-_AUTOMATIC_REPLY = (
-    "automatic reply",
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "automatische antwort",
-    "automatisch antwoord",
-    "automatisches antwort",
-    "automatisk svar",
-    "automatiskt svar",
-    "autosvar",
-    "automaattinen vastaus",
-    "automatyczna odpowiedź",
-    "automatická odpověď",
-    "automatická odpoveď",
-    "automatikus válasz",
-    "otomatik yanıt",
-    "răspuns automat",
-    "réponse automatique",
-    "respuesta automática",
-    "resposta automática",
-    "risposta automatica",
-    "автоответ",
-    "автоматический ответ",
-    "автоматична відповідь",
-    "自動応答",
-    "自動返信",
-    "自动答复",
-    "自动回复",
-    "自動回覆",
-    "자동 회신",
-    "out of office autoreply",
-    "out of office:",
-    "out of office reply",
-    "abwesenheitsnotiz",
-    "abwesenheitsmeldung",
-    "abwesenheitsassistent",
-    "automatische abwesenheit",
-)
-
-#: Words of absence that people use too: they count only in a mail that a machine has marked.
-_ABSENCE = (
-    "out of office",
-    "out of the office",
-    "on vacation",
-    "on holiday",
-    "on leave",
-    "away from",
-    "vacation",
-    "abwesen",
-    "nicht im büro",
-    "urlaub",
-    "absence",
-    "absent",
-    "en congé",
-    "en vacances",
-    "ausente",
-    "fuera de la oficina",
-    "vacaciones",
-    "fuori sede",
-    "fuori ufficio",
-    "assenza",
-    "afwezig",
-    "vakantie",
-    "frånvaro",
-    "semester",
-    "ferie",
-    "fravær",
-    "poissa",
-    "nieobecn",
-    "urlop",
-    "nepřítomn",
-    "dovolen",
-    "отсутств",
-    "отпуск",
-    "不在",
-    "休假",
-)
 
 _BOUNCE_SUBJECT = re.compile(
     r"undeliver|delivery (?:status|failure|has failed|problem)|delivery notification|returned mail|mail delivery failed"
@@ -107,6 +27,7 @@ _DELAY_SUBJECT = re.compile(
     r"delayed|\bdelay\b|warning: could not send|still being retried|verzögert|en attente|retard|retras|ritard|atras"
     r"|vertraagd|vertraging|försen|forsink|opóźni|opožd|задерж|затрим|遅延|延迟|延遲|지연"
 )
+_RESPONDER = re.compile(r"\b(?:auto-?responder$|auto-?responder\b|responder for |vacation\b)", re.I)
 _MACHINE_HEADERS = (
     "x-autoreply",
     "x-autorespond",
@@ -117,6 +38,9 @@ _MACHINE_HEADERS = (
     "x-autoreply-domain",
     "x-auto-reply",
     "x-vacation",
+    "x-auto-response",
+    "x-cron-env",
+    "x-fc-machinegenerated",
 )
 _LIST_HEADERS = (
     "list-id",
@@ -131,6 +55,16 @@ _LIST_HEADERS = (
     "x-loop",
     "x-otrs-loop",
     "x-rt-loop-prevention",
+    "x-servicenow-generated",
+    "x-campaign",
+    "x-campaignid",
+    "x-csa-complaints",
+    # Of list managers that set none of the fields above.
+    "mailing-list",
+    "x-mailing-list",
+    "x-beenthere",
+    "x-ml-name",
+    "list-software",
 )
 
 
@@ -150,7 +84,8 @@ def kind(
     return (
         _report(data, tree)
         or _mailer_daemon(tree, return_path, sender, subject, text)
-        or _says_automatic(fields, subject)
+        or _challenge(fields, return_path, subject, text)
+        or _says_automatic(fields, subject, sender)
         or _bulk(fields)
         or _bulk(_filtered(data, tree))
         or _hints(fields, return_path)
@@ -180,6 +115,8 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
         return Kind.RECEIPT, "is a read receipt"
     if report == "delivery-status":
         return Kind.BOUNCE, "is a delivery status report"
+    if report == "feedback-report":
+        return Kind.COMPLAINT, "is a complaint report of a mail provider"
     return None
 
 
@@ -210,6 +147,7 @@ _DAEMONS = (
 
 
 #: Postmasters are people, too: where a program for people wrote, or a mail is answered, their words tell no bounce.
+_ANSWER = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr)\s*:")
 _BY_A_PERSON = ("in-reply-to", "references", "user-agent", "x-mailer", "thread-topic")
 
 
@@ -233,9 +171,10 @@ def _mailer_daemon(
     if _DELAY_SUBJECT.search(subject):
         return Kind.DELAYED, "is by the mail system and says delayed"
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
-    if return_path == "" or returned or looks:
+    person = local == "postmaster" and any(name in fields for name in _BY_A_PERSON)
+    if return_path == "" or returned or (looks and not (person and _ANSWER.match(subject))):
         return Kind.BOUNCE, "is by the mail system and looks like a bounce"
-    if local == "postmaster" and any(name in fields for name in _BY_A_PERSON):
+    if person:
         return None
     return (Kind.BOUNCE, "is by the mail system and speaks of a failure") if _speaks_of_failure(fields, text) else None
 
@@ -245,14 +184,24 @@ def _speaks_of_failure(fields: Fields, text: str) -> bool:
     return any(one.status or one.recipient for one in said)
 
 
-def _says_automatic(fields: Fields, subject: str) -> tuple[Kind, str] | None:
-    automatic = subject.startswith(_AUTOMATIC_REPLY)
+def _challenge(fields: Fields, return_path: str | None, subject: str, text: str) -> tuple[Kind, str] | None:
+    if absence.says_automatic(subject):
+        return None
+    one = challenge.is_one(fields, return_path, text, machine=bool(_machine_header(fields)))
+    return (Kind.CHALLENGE, "holds a mail back until its sender proves to be a person") if one else None
+
+
+def _says_automatic(fields: Fields, subject: str, sender: Mailbox | None) -> tuple[Kind, str] | None:
     why = _machine_header(fields)
-    if automatic:
+    answers = "in-reply-to" in fields or "references" in fields
+    if absence.says_automatic(subject) or absence.says_away(subject, sender.name if sender else "", answers=answers):
         return Kind.OUT_OF_OFFICE, why or "has the subject of an automatic reply"
+    precedence = first(fields, "precedence").strip().lower()
+    if not why and answers and precedence in ("bulk", "junk") and not any(name in fields for name in _LIST_HEADERS):
+        why = f"says Precedence: {precedence}" if absence.speaks_of_it(subject) else ""
     if not why:
         return None
-    return (Kind.OUT_OF_OFFICE if any(word in subject for word in _ABSENCE) else Kind.AUTO_REPLY), why
+    return (Kind.OUT_OF_OFFICE if absence.speaks_of_it(subject) else Kind.AUTO_REPLY), why
 
 
 def _machine_header(fields: Fields) -> str:
@@ -268,8 +217,11 @@ def _machine_header(fields: Fields) -> str:
             return f"says {name.title()}: auto_reply"
     if first(fields, "x-autogenerated").strip().lower() == "reply":
         return "says X-Autogenerated: reply"
-    if "autoresponder" in (value.strip().lower() for value in fields.get("delivered-to", ())):
+    if any(_RESPONDER.match(value.strip()) for value in fields.get("delivered-to", ())[:20]):
         return "says Delivered-To: Autoresponder"
+    for name in ("x-mailer", "x-post-messageclass"):
+        if _RESPONDER.search(first(fields, name)[:200]):
+            return f"says {name.title()}: {line(first(fields, name), 60)}"
     return ""
 
 
