@@ -26,8 +26,11 @@ _WORDS = 300
 _LOOSE_FIELD = re.compile(
     r"^[ \t>]*(final-recipient|original-recipient|action|status|diagnostic-code)[ \t]*:[ \t]*(.{1,500})$", re.I | re.M
 )
-#: Some write their own word for it.
-FAILED = ("fail", "error")
+#: How the words begin that mean: it has arrived, or is still under way. Some write their own, most of them for a failure.
+_ARRIVED, _UNDER_WAY = ("deliver", "relay", "expand", "success"), ("delay", "defer")
+_MAY_PASS = re.compile(r"4[0-5]\d\b")
+_RECIPIENT = re.compile(rb"\r?\n(?=(?:original|final)-recipient[ \t]*:)", re.I)
+_FINAL = re.compile(rb"^final-recipient[ \t]*:", re.I | re.M)
 _ID = re.compile(r"<[^<>\s]{1,248}>")
 
 
@@ -87,15 +90,40 @@ def _named(root: Fields, said: Sequence[Fate]) -> list[Fate]:
 def actions(body: bytes) -> set[str]:
     """What a delivery-status part says of its recipients, in lower case."""
     values = (first(fields, "action") for fields in _blocks(body[:_MOST_OCTETS]))
-    return {value.strip().lower().partition(" ")[0] for value in values if value.strip()}
+    return {_action(value) for value in values if value.strip()}
+
+
+def _action(value: str) -> str:
+    said = line(value, 40).strip().lower().partition(" ")[0]
+    if not said or said.startswith(_ARRIVED):
+        return said
+    return "delayed" if said.startswith(_UNDER_WAY) else "failed"
 
 
 def _blocks(body: bytes) -> list[Fields]:
     """The fields of the report, then those of each recipient (RFC 3464 section 2.1: an empty line between them)."""
     texts = re.split(rb"\r?\n(?:[ \t]*\r?\n)+", body.strip(b"\r\n"))
+    texts = [one for text in texts for one in _apart(text)]
     blocks = [_fields(text) for text in texts[: _FATES + 1] if text.strip()]
     # Some reports leave out what is not about a recipient, though it must be there.
     return blocks if not blocks or "final-recipient" not in blocks[0] else [{}, *blocks]
+
+
+def _apart(text: bytes) -> list[bytes]:
+    """The fields of several recipients between whom the empty line is missing."""
+    if len(_FINAL.findall(text)) < 2:
+        return [text]
+    apart: list[bytes] = []
+    names: set[bytes] = set()
+    for one in _RECIPIENT.split(text):
+        name = one[:5].lower()
+        if apart and name not in names:
+            apart[-1] += b"\n" + one
+        else:
+            apart.append(one)
+            names = set()
+        names.add(name)
+    return apart
 
 
 _FIELD = re.compile(rb"[A-Za-z][A-Za-z0-9-]{1,60}[ \t]*:")
@@ -111,12 +139,12 @@ def _fields(text: bytes) -> Fields:
 def _fate(fields: Fields) -> Fate:
     words = line(first(fields, "diagnostic-code"), _WORDS).partition(";")
     said = (words[2] or words[0]).strip()
-    action = line(first(fields, "action"), 40).strip().lower().partition(" ")[0]
+    original = _address(first(fields, "original-recipient"))
     return Fate(
         recipient=_address(first(fields, "final-recipient")),
-        original=_address(first(fields, "original-recipient")),
-        action="failed" if action.startswith(FAILED) else action,
-        status=status_in(first(fields, "status")[:40]) or status_in(said),
+        original=original if "@" in original else "",
+        action=_action(first(fields, "action")),
+        status=status_in(first(fields, "status")[:40]) or status_in(said) or ("4.0.0" if _MAY_PASS.match(said) else ""),
         words=said,
     )
 

@@ -123,7 +123,7 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
 def _delivery_status(body: bytes) -> tuple[Kind, str]:
     """Judged by the worst Action of all recipients."""
     actions = bounce.actions(body)
-    if not actions or any(action.startswith(bounce.FAILED) for action in actions):
+    if not actions or "failed" in actions:
         return Kind.BOUNCE, "is a delivery status report: failed"
     if "delayed" in actions:
         return Kind.DELAYED, "is a delivery status report: delayed"
@@ -162,12 +162,16 @@ def _mailer_daemon(
     raw = first(fields, "from").lower()
     local = sender.address.partition("@")[0].lower() if sender else ""
     daemon = local.startswith(_DAEMONS) or "mailer-daemon" in raw or _of_nobody(tree)
-    if not daemon and (return_path != "" or "auto-submitted" in fields):
+    if not daemon and return_path != "":
         return None
-    looks = bool(_BOUNCE_SUBJECT.search(subject))
+    looks = bool(_BOUNCE_SUBJECT.search(subject)) and (daemon or "auto-submitted" not in fields)
     if not daemon:
-        sure = _SURE_SUBJECT.match(subject) or (looks and _speaks_of_failure(fields, text))
-        return (Kind.BOUNCE, "has an empty return path and the subject of a bounce") if sure else None
+        if _SURE_SUBJECT.match(subject) or (looks and _speaks_of_failure(fields, text)):
+            return Kind.BOUNCE, "has an empty return path and the subject of a bounce"
+        answer = _ANSWER.match(subject) or absence.says_automatic(subject)
+        if not answer and _speaks_of_failure(fields, text, surely=True):
+            return Kind.BOUNCE, "has an empty return path and names a recipient and his status code"
+        return None
     if _DELAY_SUBJECT.search(subject):
         return Kind.DELAYED, "is by the mail system and says delayed"
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
@@ -179,8 +183,13 @@ def _mailer_daemon(
     return (Kind.BOUNCE, "is by the mail system and speaks of a failure") if _speaks_of_failure(fields, text) else None
 
 
-def _speaks_of_failure(fields: Fields, text: str) -> bool:
+def _speaks_of_failure(fields: Fields, text: str, *, surely: bool = False) -> bool:
+    """``surely``: a recipient and an enhanced status code stand there, in no quote."""
+    if surely:
+        text = "\n".join(one for one in text[: bounce_prose.PROSE].split("\n") if not one.lstrip().startswith(">"))
     said, _ = bounce_prose.read(text, first(fields, "from"), first(fields, "to"))
+    if surely:
+        return any(one.recipient and one.status.startswith("5.") and not one.status.endswith(".0.0") for one in said)
     return any(one.status or one.recipient for one in said)
 
 
