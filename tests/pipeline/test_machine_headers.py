@@ -42,6 +42,8 @@ FORMS = {
     "procmail": {"X-Loop": "bob@globex.example"},
     "a subject that says so": {"Subject": "Automatic reply: Printer"},
     "in German": {"Subject": "Abwesenheitsnotiz: Printer"},
+    "cron": {"X-Cron-Env": "<SHELL=/bin/sh>"},
+    "an old list manager": {"Mailing-List": "contact pumps-help@lists.example; run by ezmlm"},
 }
 SENDERS = [
     "noreply@globex.example",

@@ -1,0 +1,208 @@
+"""What kind a mail is: automatic replies, challenges and lists by their marks, and people's mails that look like them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from helpdesk.domain.mail import Door, Envelope, RawMail
+from helpdesk.domain.reading import Kind
+from helpdesk.inbound.read import read
+
+BOB = "Bob Miller <bob@mine.example>"
+
+
+def kind_of(
+    subject: str, text: str = "Hello.", sender: str = BOB, path: str = "bob@mine.example", **fields: str
+) -> Kind:
+    head = {
+        "From": sender,
+        "To": "support@acme.example",
+        "Subject": subject,
+        "Content-Type": "text/plain; charset=utf-8",
+    }
+    more = {name.replace("_", "-"): value for name, value in fields.items()}
+    lines = [f"{name}: {value}" for name, value in {**head, **more}.items()]
+    envelope = Envelope(path, ("support@acme.example",))
+    data = "\r\n".join([*lines, "", text, ""]).encode()
+    return read(RawMail(Door.SMTP, envelope, datetime(2026, 3, 3, tzinfo=UTC), data)).kind
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatic reply: Printer",
+        "AutoReply: Re: Printer",
+        "Automated response: Printer",
+        "[Auto-Reply] Printer",
+        "[mine.example #4711] AutoReply: Printer",
+        "Out of Office Re: Printer",
+        "Out-of-Office: Printer",
+        "[Out of office] Printer",
+        "Bob Miller is out of the office.",
+        "Bob Miller/Mine is out of the office (returning 03/09/2026)",
+        "AUTO: Bob Miller ist außer Haus (Rückkehr am 09.03.2026)",
+        "Réponse automatique : Imprimante",
+        "Absence du bureau : Imprimante",
+        "Respuesta automática: Impresora",
+        "Fuera de la oficina: Impresora",
+        "Resposta automàtica: Impressora",
+        "Fuori ufficio: Stampante",
+        "Afwezigheidsbericht: Printer",
+        "Frånvaromeddelande: Skrivare",
+        "Ikke til stede: Printer",
+        "Odpowiedź automatyczna: Drukarka",
+        "Automatski odgovor: Pisač",
+        "Automaatvastus: Printer",
+        "Автоматичен отговор: Принтер",
+        "Αυτόματη απάντηση: Εκτυπωτής",
+        "תשובה אוטומטית: מדפסת",
+        "رد تلقائي: طابعة",
+        "Trả lời tự động: Máy in",
+        "【自動返信】お問い合わせ",
+        "自动回复:打印机",
+        "부재 중 자동 응답: 프린터",
+    ],
+)
+def test_a_subject_may_say_that_a_machine_answers(subject):
+    assert kind_of(subject) is Kind.OUT_OF_OFFICE
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatic reply does not work",
+        "Automatic reply from your system is wrong",
+        "Auto reply - not working since the update",
+        "Auto response times are too slow",
+        "Re: Automatic reply: Printer",
+        "FW: Automatic reply: Printer",
+        "Out of office",
+        "Out of office next week",
+        "Bob Jones is out of the office this week",
+        "Carla Clerk is out of the office.",
+        "Vacation: who covers for Bob?",
+        "Urlaub: Vertretung",
+        "Abwesenheit: Herr Maier",
+        "Absence : M. Dupont",
+        "自動返信が届かない",
+        "不在連絡について",
+        "自动回复设置",
+        "Delivery failure of pump 12",
+        "Delivery delayed: where is my parcel?",
+        "Undelivered Mail Returned to Sender",
+        "Please confirm that you sent the parts",
+    ],
+)
+def test_people_write_such_subjects_too(subject):
+    assert kind_of(subject) is Kind.HUMAN
+
+
+def test_a_word_of_absence_before_the_subject_that_is_answered_is_a_machines():
+    assert kind_of("Abwesend: Drucker", In_Reply_To="<ours@acme.example>") is Kind.OUT_OF_OFFICE
+    assert kind_of("away from my mail", In_Reply_To="<ours@acme.example>", Precedence="bulk") is Kind.OUT_OF_OFFICE
+    assert kind_of("Vacation offers", Precedence="bulk") is Kind.BULK
+
+
+CHALLENGES = {
+    "a guest list": (
+        {"Auto_Submitted": "auto-replied"},
+        "bob@mine.example",
+        "Your message about Printer was waitlisted. Please add yourself to my Guest List, so that your messages reach me:\n"
+        "https://guests.example/1",
+    ),
+    "an address to write to": (
+        {"Reply_To": "bob-confirm-123.abc@mine.example", "Precedence": "bulk"},
+        "",
+        "Your message is being held because your address has not been verified. To release it, send an empty message"
+        " to this address.\n\n   bob-confirm-123.abc@mine.example\n",
+    ),
+    "a mark of the program": (
+        {"X_Mailer": "Spam Arrest"},
+        "bob@mine.example",
+        "I am protecting myself from junk. Click below to complete the verification, you have to do this only once:\n"
+        "https://x.example/1",
+    ),
+    "a human, please": (
+        {"Precedence": "junk"},
+        "",
+        "Your message to bob@mine.example has been held. To prove that your message was sent by a human, please open\n"
+        "https://x.example/verify?1",
+    ),
+    "German": (
+        {"Auto_Submitted": "auto-replied"},
+        "",
+        "Ihre Nachricht an bob@mine.example wird zurückgehalten, bis Sie bestätigen, dass Sie ein Mensch sind:\n"
+        "https://x.example/1",
+    ),
+    "Portuguese": (
+        {"Auto_Submitted": "auto-replied"},
+        "",
+        "Para que sua mensagem a bob@mine.example seja entregue, por favor clique aqui: https://x.example/1\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", CHALLENGES)
+def test_a_challenge_is_a_kind_of_its_own_that_nobody_answers(form):
+    fields, path, text = CHALLENGES[form]
+
+    kind = kind_of("Re: Printer (verification)", text, path=path, **fields)
+
+    assert kind is Kind.CHALLENGE
+    assert kind.by_machine
+    assert kind.unattended
+    assert not kind.is_report
+
+
+HELD = CHALLENGES["a human, please"][2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "kind"),
+    [
+        ({}, HELD, Kind.HUMAN),
+        ({"X_Delivery_Agent": "TMDA/1.1.12"}, HELD, Kind.HUMAN),
+        ({"In_Reply_To": "<x@acme.example>"}, "I clicked it.\n\n> " + HELD.replace("\n", "\n> "), Kind.HUMAN),
+        ({"Auto_Submitted": "auto-replied", "List_Id": "<pumps.lists.example>"}, HELD, Kind.AUTO_REPLY),
+        (
+            {"Auto_Submitted": "auto-generated"},
+            "Your e-mail address has to be verified before news are delivered: https://x.example/verify",
+            Kind.AUTO_REPLY,
+        ),
+        (
+            {"Precedence": "bulk"},
+            "Your order is pending. Please verify your address: https://x.example",
+            Kind.BULK,
+        ),
+        (
+            {"Auto_Submitted": "auto-generated"},
+            "3 messages were held for you. Verify the sender and confirm: https://x.example",
+            Kind.AUTO_REPLY,
+        ),
+    ],
+)
+def test_what_only_asks_to_confirm_is_no_challenge(fields, text, kind):
+    assert kind_of("Please confirm", text, **fields) is kind
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"X_Cron_Env": "<SHELL=/bin/sh>"}, Kind.AUTO_REPLY),
+        ({"X_Post_MessageClass": "9; Autoresponder"}, Kind.AUTO_REPLY),
+        ({"X_FC_MachineGenerated": "true"}, Kind.AUTO_REPLY),
+        ({"Delivered_To": "responder for pumps@lists.example"}, Kind.AUTO_REPLY),
+        ({"Mailing_List": "contact pumps-help@lists.example; run by ezmlm"}, Kind.BULK),
+        ({"X_BeenThere": "pumps@lists.example"}, Kind.BULK),
+        ({"X_Campaign": "spring"}, Kind.BULK),
+        ({"X_ServiceNow_Generated": "true"}, Kind.BULK),
+        ({"X_MS_Exchange_Inbox_Rules_Loop": "bob@mine.example"}, Kind.HUMAN),
+        ({"X_Auto_Response_Suppress": "DR, RN"}, Kind.HUMAN),
+        ({"Precedence": "first-class"}, Kind.HUMAN),
+        ({"X_Mailer": "Microsoft Outlook 16.0"}, Kind.HUMAN),
+    ],
+)
+def test_a_field_tells_who_sent_it(fields, kind):
+    assert kind_of("Printer", **fields) is kind
