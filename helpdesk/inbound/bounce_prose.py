@@ -51,6 +51,10 @@ _HELP = re.compile(r"contact|assistance|send (?:e-?)?mail to|help|questions?|sup
 _NO_RECIPIENT = re.compile(
     _HELP.pattern + r"|sender|mail from|reply|message-?id|identifier|https?:|from|von:|wrote|feedback|report", re.I
 )
+_NAMED_ID = re.compile(r"\bid\b[ \t:=]{0,3}<[^<>\s]{1,248}>", re.I)
+#: Of whom the mail has reached, some reports speak first.
+_REACHED = re.compile(r"\bsuccess|\b(?:was|were|been) delivered\b|^[ \t]*delivered\b", re.I)
+_NOT_REACHED = re.compile(r"fail|\bnot?\b|n't|\bun|reject|problem|error|except", re.I)
 _EXPANDED = re.compile(r"(?:generated|expanded) (?:from|by)", re.I)
 _TO = re.compile(r"^[ \t>]*to:[ \t]*([^\n]{1,1000}(?:\n[ \t>]+[^\n:]{1,200}){0,5})", re.I | re.M)
 _DELAY = re.compile(
@@ -100,10 +104,12 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
     """Recipients at whose address a line begins; below such words as "following addresses" also names without a domain."""
     lines = text.split("\n")
     places: dict[str, int] = {}
-    listing = False
+    listing = reached = False
     for number, one in enumerate(lines):
         if len(places) >= _MOST:
             break
+        if one.strip() and "@" not in one:
+            reached = _says_reached(one) or (reached and not one.rstrip().endswith((":", "-")))
         listing = bool(_LIST_FOLLOWS.search(one)) or (listing and (not one.strip() or bool(places)))
         match = _OF_RECIPIENT.match(one[:500])
         address = match[1] if match else ""
@@ -118,6 +124,8 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
             host = re.search(_ADDRESS, sender, re.I)
             address = f"{local[1]}@{host[1].partition('@')[2]}" if local and host else ""
         before = lines[number - 1][:500] if number else ""
+        if reached or _says_reached(one):
+            continue
         if address and not _is_ours(address, to) and ("@" in before or not _HELP.search(before)):
             places.setdefault(address, number)
     told = []
@@ -138,10 +146,13 @@ def _anywhere(text: str, sender: str, to: str) -> list[Fate]:
     found: dict[str, None] = {}
     before = ""
     for one in text.split("\n"):
-        beside = _ANY.sub("", one[:500])
+        one = _NAMED_ID.sub("", one[:500])
+        beside = _ANY.sub("", one)
+        if _says_reached(beside):
+            continue
         if _EXPANDED.search(beside) or not (_NO_RECIPIENT.search(beside) or _HELP.search(before)):
-            found.update(dict.fromkeys(_ANY.findall(one[:500])))
-        before = "" if "@" in one else one[:500]
+            found.update(dict.fromkeys(_ANY.findall(one)))
+        before = "" if "@" in one else one
     return _fates([(one, "") for one in found if not _is_ours(one, f"{to} {sender}")], text)
 
 
@@ -154,6 +165,10 @@ def _fates(told: list[tuple[str, str]], text: str) -> list[Fate]:
         status = _status(about)
         fates.append(Fate(address, "", action, status or general, _short(about if status else f"{about}\n{words}")))
     return fates
+
+
+def _says_reached(words: str) -> bool:
+    return bool(_REACHED.search(words[:200])) and not _NOT_REACHED.search(words[:500])
 
 
 def _status(text: str) -> str:

@@ -27,6 +27,7 @@ _DELAY_SUBJECT = re.compile(
     r"delayed|\bdelay\b|warning: could not send|still being retried|verzögert|en attente|retard|retras|ritard|atras"
     r"|vertraagd|vertraging|försen|forsink|opóźni|opožd|задерж|затрим|遅延|延迟|延遲|지연"
 )
+#: What calls itself so in a field that names a program.
 _RESPONDER = re.compile(r"\b(?:auto-?responder$|auto-?responder\b|responder for |vacation\b)", re.I)
 _MACHINE_HEADERS = (
     "x-autoreply",
@@ -135,6 +136,9 @@ def _of_nobody(tree: mime.Tree) -> bool:
     return first(tree.parts[0].fields, "from").strip() == "<>"
 
 
+#: Who sends reports, whatever the address, and what their programs mark them with.
+_DAEMON_NAME = re.compile(r"mailer-daemon|^[\s\"]*(?:mail delivery (?:sub)?system|courier mail server at)\b")
+_REPORT_HEADERS = ("x-ms-exchange-message-is-ndr", "x-mddsn-message")
 _DAEMONS = (
     "mailer-daemon",
     "postmaster",
@@ -143,6 +147,7 @@ _DAEMONS = (
     "mail-daemon",
     "mailer_daemon",
     "microsoftexchange",
+    "mdaemon",
 )
 
 
@@ -161,7 +166,8 @@ def _mailer_daemon(
         return Kind.DELAYED if late else Kind.BOUNCE, "names failed recipients"
     raw = first(fields, "from").lower()
     local = sender.address.partition("@")[0].lower() if sender else ""
-    daemon = local.startswith(_DAEMONS) or "mailer-daemon" in raw or _of_nobody(tree)
+    daemon = local.startswith(_DAEMONS) or bool(_DAEMON_NAME.search(raw)) or _of_nobody(tree)
+    daemon = daemon or any(name in fields for name in _REPORT_HEADERS)
     if not daemon and return_path != "":
         return None
     looks = bool(_BOUNCE_SUBJECT.search(subject)) and (daemon or "auto-submitted" not in fields)

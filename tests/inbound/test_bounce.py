@@ -218,6 +218,16 @@ PROSE = {
         [("bob@mine.example", "")],
         [],
     ),
+    "those whom it has reached": (
+        "The message was delivered to:\n  eve@mine.example\n\nIt could not be delivered to:\n  bob@mine.example\n",
+        [("bob@mine.example", "")],
+        [],
+    ),
+    "an id like an address": (
+        "Your message (id <1.2@acme.example>) to bob@mine.example was lost: 550 5.1.1\n",
+        [("bob@mine.example", "5.1.1")],
+        [],
+    ),
     "nobody is named": ("421 mx.mine.example (smtp)... Deferred: Connection timed out\n", [("", "4.0.0")], []),
     "whom to ask": ("Delivery failed. For assistance contact\nhelp@x.example\nor postmaster@x.example\n", [], []),
 }
@@ -338,6 +348,8 @@ def test_what_may_pass_is_temporary(status, action, temporary):
             Kind.AUTO_REPLY,
         ),
         ("Expenses <tool@x.example>", "Your claim was rejected", "", "See the portal.", Kind.AUTO_REPLY),
+        ("Mail Delivery System <noreply@x.example>", "Undelivered Mail", None, "bob@mine.example: 550 no", Kind.BOUNCE),
+        ("MDaemon@x.example", "Permanent Delivery Failure", None, "> bob@mine.example", Kind.BOUNCE),
         ("Robot <robot@x.example>", "Ваше письмо", "", "bob@mine.example: 550 5.1.1 no such user", Kind.BOUNCE),
         ("Robot <robot@x.example>", "Re: Printer", "", "bob@mine.example: 550 5.1.1 no such user", Kind.AUTO_REPLY),
         ("MicrosoftExchange329e71ec88ae@x.example", "Не удается доставить", None, "#550 5.1.1 not found", Kind.BOUNCE),
