@@ -21,6 +21,7 @@ _OF_RECIPIENT = re.compile(
     rf"(?:\[?smtp:)?{_ADDRESS}(?![a-z0-9_@/])",
     re.I,
 )
+_FURTHER = re.compile(rf"[ \t]{{0,4}}[,;][ \t]{{0,4}}{_ADDRESS}(?![a-z0-9_@/])", re.I)
 _ANY = re.compile(rf"{_ADDRESS}(?![a-z0-9_@/])", re.I)
 #: Words of failure with an address behind them.
 _FAILED = re.compile(
@@ -127,7 +128,8 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
         if reached or _says_reached(one):
             continue
         if address and not _is_ours(address, to) and ("@" in before or not _HELP.search(before)):
-            places.setdefault(address, number)
+            for each in (address, *(_others(one[:500], match.end()) if match else ())):
+                places.setdefault(each, number)
     told = []
     starts = list(places.values())
     for (address, number), end in zip(places.items(), [*starts[1:], len(lines)], strict=False):
@@ -135,9 +137,20 @@ def _by_lines(text: str, sender: str, to: str) -> list[Fate]:
     return _fates(told, text)
 
 
+def _others(text: str, position: int) -> list[str]:
+    """The addresses that follow the one that ends here, with a comma or semicolon between them."""
+    found: list[str] = []
+    while len(found) < _MOST and (match := _FURTHER.match(text, position)):
+        found.append(match[1])
+        position = match.end()
+    return found
+
+
 def _by_words(text: str, to: str) -> list[Fate]:
     """Recipients that a sentence about a failure names."""
-    found = dict.fromkeys(address.rstrip(".") for address in _FAILED.findall(text))
+    found: dict[str, None] = {}
+    for match in _FAILED.finditer(text):
+        found.update(dict.fromkeys([match[1], *_others(text, match.end())]))
     return _fates([(one, "") for one in found if not _is_ours(one, to)], text)
 
 

@@ -71,6 +71,8 @@ _LIST_HEADERS = (
 
 #: Providers that send complaints in no standard form, by their subject.
 _COMPLAINT_SUBJECT = re.compile(r"(?:complaint about message from|email (?:feedback|abuse) report\b|abuse report)")
+#: Prescribed by RFC 7489 section 7.2.1.1 and RFC 8460 section 5.3.
+_DMARC_SUBJECT = re.compile(r"\s*report domain: .{1,300} submitter: ")
 
 
 def kind(
@@ -89,19 +91,22 @@ def kind(
         or _says_automatic(fields, subject, sender)
         or _bulk(fields)
         or _bulk(_filtered(data, tree))
-        or _hints(fields, return_path)
+        or _hints(tree.parts[0], return_path)
         or (Kind.HUMAN, "no sign of a machine")
     )
 
 
 def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
     """Delivery status (RFC 3464), read receipt (RFC 8098) or complaint (RFC 5965), told from the parts."""
+    subject = line(first(tree.parts[0].fields, "subject")).lower()
     for number, part in enumerate(tree.parts[:20]):
         if part.type in bounce.STATUS_TYPES:
             if number and tree.parts[part.parent].type != "multipart/report" and not _of_nobody(tree):
                 continue
             return _delivery_status(mime.decode_body(data[part.start : part.end], part.encoding))
         if part.type in bounce.RECEIPT_TYPES:
+            if number and tree.parts[part.parent].type != "multipart/report" and _ANSWER.match(subject):
+                continue
             return Kind.RECEIPT, "is a read receipt"
         if part.type == "text/calendar" and part.params.get("method", "").lower() in ("reply", "counter"):
             return Kind.CALENDAR, "is an answer to an invitation"
@@ -109,7 +114,7 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
             return Kind.COMPLAINT, "is a complaint report of a mail provider"
     root = tree.parts[0]
     returned = any(part.type in bounce.RETURNED_TYPES for part in tree.parts[1:20])
-    if returned and _COMPLAINT_SUBJECT.match(line(first(root.fields, "subject")).strip().lower()):
+    if returned and _COMPLAINT_SUBJECT.match(subject.strip()):
         return Kind.COMPLAINT, "has the subject of a complaint, and the mail it is about"
     report = root.params.get("report-type", "").lower() if root.type == "multipart/report" else ""
     if report == "disposition-notification":
@@ -259,8 +264,11 @@ def _filtered(data: bytes, tree: mime.Tree) -> Fields:
     return {}
 
 
-def _hints(fields: Fields, return_path: str | None) -> tuple[Kind, str] | None:
+def _hints(root: mime.Part, return_path: str | None) -> tuple[Kind, str] | None:
     """What only machines set, though it says something else."""
+    fields = root.fields
+    if root.type == "multipart/report" or _DMARC_SUBJECT.match(line(first(fields, "subject")).lower()):
+        return Kind.AUTO_REPLY, "is a report of a machine"
     suppress = {word.strip().lower() for word in first(fields, "x-auto-response-suppress").split(",")}
     if suppress & {"all", "autoreply", "oof"}:
         return Kind.AUTO_REPLY, "asks for no automatic reply (X-Auto-Response-Suppress)"

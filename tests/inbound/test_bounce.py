@@ -228,6 +228,11 @@ PROSE = {
         [("bob@mine.example", "5.1.1")],
         [],
     ),
+    "several in a line": (
+        "It could not be delivered to: bob@mine.example, <eve@mine.example>;pat@mine.example\n550 5.1.1\n",
+        [("bob@mine.example", "5.1.1"), ("eve@mine.example", "5.1.1"), ("pat@mine.example", "5.1.1")],
+        [],
+    ),
     "nobody is named": ("421 mx.mine.example (smtp)... Deferred: Connection timed out\n", [("", "4.0.0")], []),
     "whom to ask": ("Delivery failed. For assistance contact\nhelp@x.example\nor postmaster@x.example\n", [], []),
 }

@@ -187,6 +187,12 @@ def test_what_only_asks_to_confirm_is_no_challenge(fields, text, kind):
     assert kind_of("Please confirm", text, **fields) is kind
 
 
+@pytest.mark.parametrize("kind", ["tlsrpt", "something-else"])
+def test_a_report_that_nobody_knows_is_a_machines(kind):
+    assert kind_of("x", "", Content_Type=f"multipart/report; report-type={kind}; boundary=b") is Kind.AUTO_REPLY
+    assert kind_of("Report domain: acme.example Submitter: x.example Report-ID: <1>") is Kind.AUTO_REPLY
+
+
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
