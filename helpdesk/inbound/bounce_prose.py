@@ -42,7 +42,8 @@ _COPY = re.compile(
     r"|(?:the )?(?:original|returned|unsent|undelivered|rejected) (?:message|mail)\b"
     r"|message (?:text|headers?|body) follows|(?:the )?(?:body|headers?) of (?:the|your) (?:original )?(?:message|mail))"
     r"[^\n]{0,60}"
-    r"|(?:received|return-path|message-id|x-mailer|mime-version):[ \t][^\n]*)$",
+    r"|(?:received|return-path|message-id|x-mailer|mime-version):[ \t][^\n]*"
+    r"|(?<=>)[ ]?(?:from|to|subject|date):[ \t][^\n]*)$",
     re.I | re.M,
 )
 _MESSAGE_ID = re.compile(r"^[ \t>]*message-id:[ \t]*(<[^<>\s]{1,248}>)", re.I | re.M)
