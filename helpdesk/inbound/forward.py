@@ -11,66 +11,18 @@ Line by line and linear: each line looks ahead over a bounded number of lines of
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.reading import Forwarded
+from helpdesk.inbound.header_names import INVISIBLE, ROLE, role_of
 
-#: Header names as mail programs write them, by language; a name may serve several languages.
-_NAMES: Mapping[str, str] = {
-    "from": (
-        "from|sender|von|absender|de|expéditeur|expediteur|remitente|de la|expeditorul|expeditor|remetente|da|"
-        "mittente|van|afzender|från|avsändare|fra|avsender|afsender|lähettäjä|saatja|od|odesílatel|odosielateľ|"
-        "nadawca|feladó|küldő|šalje|šalje se|pošiljatelj|pošiljalac|šalju|kimden|gönderen|от|от кого|отправитель|"
-        "від|від кого|відправник|подател|από|αποστολέας|no|nuo|siuntėjas|sūtītājs|差出人|送信者|发件人|發件人|"
-        "寄件者|寄件人|보낸 사람|보낸사람|từ|người gửi|dari|pengirim|จาก|מאת|من|المرسل|frá|sendandi|nork|"
-        "remitent"
-    ),
-    "to": (
-        "to|an|empfänger|à|a|pour|destinataire|para|destinatario|destinatarul|destinatar|către|catre|"
-        "destinatário|per|aan|till|mottagare|til|mottaker|modtager|vastaanottaja|saaja|kellele|adressaat|komu|"
-        "pre|adresát|do|adresat|odbiorca|címzett|prima|primatelj|za|kime|alıcı|кому|получатель|одержувач|до|προς|"
-        "kam|kas|gavėjas|宛先|收件人|收件者|받는 사람|받는사람|đến|người nhận|tới|kepada|ke|untuk|ถึง|אל|إلى|الى|"
-        "viðtakandi"
-    ),
-    "cc": (
-        "cc|ccn|bcc|kopie|kopie (cc)|copie|copie à|copia|cópia|copie la|con copia|kopia|kopi|kopio|koopia|dw|udw|"
-        "kópia|skrytá kopie|másolatot kap|másolat|kopija|bilgi|копия|копія|копие|κοιν.|κοιν|κοινοποίηση|抄送|"
-        "密送|副本|密件副本|참조|숨은 참조|tembusan|סגור|עותק|نسخة|afrit|bilgi (cc)|写し"
-    ),
-    "date": (
-        "date|sent|sent on|datum|gesendet|gesendet am|date d'envoi|envoyé|envoyé le|envoye|fecha|enviado|"
-        "enviado el|enviada em|enviada|enviado em|data|dată|trimis|trimis la|trimisă|data trimiterii|inviato|"
-        "verzonden|verzonden op|skickat|dato|sendt|päivämäärä|päiväys|lähetetty|kuupäev|saadetud|saatmisaeg|"
-        "odesláno|odeslaná|odoslané|dátum|wysłano|wysłane|elküldve|küldve|dátuma|poslano|poslato|tarih|"
-        "gönderilen|gönderildi|gönderme tarihi|дата|отправлено|отправлена|відправлено|надіслано|изпратено|"
-        "ημερομηνία|στάλθηκε|εστάλη|nosūtīts|datums|išsiųsta|laikas|送信日時|送信日|日付|日時|发送时间|发送日期|"
-        "時間|日期|时间|寄件日期|傳送日期|보낸 날짜|보낸날짜|날짜|ngày|đã gửi|gửi|tanggal|dikirim|terkirim|"
-        "วันที่|ส่ง|תאריך|נשלח|בתאריך|التاريخ|تاريخ|تم الإرسال|dagsetning|дата отправки|enviat"
-    ),
-    "subject": (
-        "subject|betreff|objet|sujet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|otsikko|teema|pealkiri|"
-        "předmět|predmet|temat|tárgy|naslov|konu|тема|относно|тема письма|θέμα|temats|tēma|tema|件名|主题|主題|"
-        "主旨|제목|chủ đề|tiêu đề|perihal|subjek|subyek|judul|เรื่อง|หัวเรื่อง|נושא|הנדון|الموضوع|موضوع|efni|"
-        "subiect|subiectul|assumpte|gaia"
-    ),
-    "other": (
-        "reply-to|reply to|antwort an|antwort-an|répondre à|responder a|responder para|rispondi a|antwoord aan|"
-        "svar till|svar til|importance|priority|priorität|wichtigkeit|importancia|importância|importanza|"
-        "prioriteit|prioritet|attachments|attachment|anlagen|anlage|anhang|pièces jointes|pièce jointe|adjuntos|"
-        "datos adjuntos|anexos|allegati|bijlagen|bijlage|bilagor|vedlegg|vedhæftede filer|liitteet|přílohy|"
-        "prílohy|załączniki|mellékletek|вложения|添付ファイル|附件|첨부|sensitivity|flag status|organization|"
-        "organisation|resent-from|resent-date|resent-to|resent-message-id|message-id|mime-version|content-type|"
-        "x-mailer|user-agent|in-reply-to|references|list-id|return-path|delivered-to|received"
-    ),
-}
-_ROLE = {name.casefold(): role for role, names in _NAMES.items() for name in names.split("|")}
 #: The names again, for header lines that were run together into one; longest first, so that "De la" is not "De".
-_ANY_NAME = "|".join(re.escape(name) for name in sorted(_ROLE, key=len, reverse=True) if len(name) > 1 or name in "aàá")
+_ANY_NAME = "|".join(re.escape(name) for name in sorted(ROLE, key=len, reverse=True) if len(name) > 1 or name in "aàá")
 _GLUED = re.compile(rf"({_ANY_NAME})\s?[:：]", re.I)
 _GLUED_SUBJECT = re.compile(
-    rf"(?:{'|'.join(re.escape(name) for name, role in _ROLE.items() if role == 'subject')})\s+(?=\S)", re.I
+    rf"(?:{'|'.join(re.escape(name) for name, role in ROLE.items() if role == 'subject')})\s+(?=\S)", re.I
 )
 
 #: Parts of the words for "forwarded" that stand in the line above what is forwarded.
@@ -113,7 +65,6 @@ _FORWARD_TAIL = re.compile(r"\(fwd\)\s*$", re.I)
 _VS = re.compile(r"\s*vs\s*[:：]", re.I)
 _NORDIC_FROM = ("fra", "från")
 
-_INVISIBLE = str.maketrans("", "", "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u2060")
 _MAX_LINE = 1000
 _MAX_ROWS = 60
 _MAX_GAP = 3
@@ -181,7 +132,7 @@ class _Line:
 
     @staticmethod
     def of(raw: str) -> _Line:
-        rest = raw.translate(_INVISIBLE)
+        rest = raw.translate(INVISIBLE)
         depth = 0
         while rest.lstrip().startswith((">", "|")) and depth < _MAX_ROWS:
             rest = rest.lstrip()[1:]
@@ -195,8 +146,7 @@ class _Line:
         name, colon, value = text.partition(":")
         if not colon or len(name) > _MAX_HEADER_NAME:
             return "", "", ""
-        name = " ".join(name.strip(" \t*_\xa0\u3000").split()).casefold()
-        return _ROLE.get(name, ""), name, value.strip(" \t*\xa0")
+        return role_of(name), name.strip(" \t*_\xa0").casefold(), value.strip(" \t*\xa0")
 
 
 @dataclass(slots=True)
@@ -331,7 +281,7 @@ def _glued(rest: str, number: int) -> _Block | None:
     found = list(_GLUED.finditer(rest))
     block = _Block(end=number + 1)
     for place, match in enumerate(found):
-        role = _ROLE[match.group(1).casefold()]
+        role = ROLE[match.group(1).casefold()]
         if role in block.values:
             continue
         end = found[place + 1].start() if place + 1 < len(found) and role != "subject" else len(rest)
@@ -408,7 +358,7 @@ def _built(lines: Sequence[_Line], number: int, block: _Block, subject: str) -> 
         subject=(inner or outer)[:_MAX_SUBJECT],
         date=block.values.get("date", "")[:_MAX_NAME],
         text=body,
-        note=note.translate(_INVISIBLE).strip("\n"),
+        note=note.translate(INVISIBLE).strip("\n"),
     )
 
 
@@ -441,7 +391,7 @@ def _body(lines: Sequence[_Line], depth: int) -> tuple[str, str]:
 
 def _unquoted(raw: str, depth: int) -> str:
     for _ in range(depth):
-        rest = raw.translate(_INVISIBLE).lstrip()
+        rest = raw.translate(INVISIBLE).lstrip()
         if not rest.startswith((">", "|")):
             break
         raw = rest[1:].removeprefix(" ")
@@ -459,7 +409,7 @@ def author(value: str) -> Mailbox | None:
     >>> author('Ann Roe [mailto:ann@customer.example]')
     Mailbox(address='ann@customer.example', name='Ann Roe')
     """
-    value = _MAILTO.sub("", value[:_MAX_LINE].translate(_INVISIBLE))
+    value = _MAILTO.sub("", value[:_MAX_LINE].translate(INVISIBLE))
     match = _ADDRESS.search(value)
     if match is None:
         name = value.strip(_NAME_NOISE)[:_MAX_NAME]

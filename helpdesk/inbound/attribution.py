@@ -1,0 +1,71 @@
+"""The words above a quote that say who wrote it and when, as mail programs put them in the languages of the world.
+
+Three things tell them from prose: an address in brackets, a date with its time, and a verb; two of them have to be there.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Verbs of attributions ("On ... Bob wrote:"), or as much of them as all their forms have in common.
+_WROTE = (
+    "wrote|writes|said|schrieb|schreibt|geschrieben|a écrit|écrit|a ecrit|escribió|escribio|escribiu|escreveu|ha scritto"
+    "|scrive|schreef|geschreven|skrev|skrifaði|kirjoitti|kirjutas|napsa|napísa|napisa|pisze|píše|piše|писал|пишет|напис"
+    "|пише|a scris|írta|yazdı|έγραψε|ha escrit|va escriure|rašė|parašė|rakstīja|idatzi|menulis|đã viết|sinulat|missatge de"
+    "|さんは書きました|さんが書きました|のメール|写道|寫道|님이 작성|님의 말|작성|쓴 글|쓴 메시지|เขียน|כתב|كتب|نوشت"
+)
+_VERB = re.compile(_WROTE, re.I)
+_IN_BRACKETS = r"<\s?[^<>\s]{1,64}@[^<>\s]{1,250}>|\(<?[^()<>\s]{1,64}@[^()<>\s]{1,250}>?\)"
+_BRACKETS = re.compile(_IN_BRACKETS)
+_END = re.compile(
+    rf"(?:(?:{_WROTE})[\w/()-]{{0,10}}(?:\s(?:[^:：]|(?<=\d):(?=\d)){{0,80}})?|{_IN_BRACKETS})\s*[:：]\s*$", re.I
+)
+#: Tutanota names no verb and brackets nothing.
+_DATE_BY_ADDRESS = re.compile(r"\d{1,4}[^\n@]{4,40}\d[:.]\d\d[^\n@]{0,20}\s[^\s<>@]{1,64}@[^\s<>@]{1,250}:", re.I)
+#: Forms that end without a colon: Zoho's between dashes, and Zimbra's.
+_BARE = re.compile(
+    rf"-{{2,}} ?(?:on|am|le|el|il|em|op|den)\s[^\n]{{10,250}}\s(?:{_WROTE})[\w()]{{0,10}} ?-{{2,}}"
+    rf"|(?:on|am|le|el)\s[^\n]{{10,200}}<[^<>\s]+@[^<>\s]+>\s(?:{_WROTE})",
+    re.I,
+)
+#: Words that open an attribution; with a date and an ending above they make one even where no ``>`` follows.
+_START = re.compile(
+    r"\s*---+\s|\s*(?:-{2,} ?)?(?:on|am|le|el|il|em|op|den|dne|dnia|w dniu|il giorno|på|ke|a\(z\)|tarihinde|вторник"
+    r"|вт|пн|ср|чт|пт|сб|вс|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?|ma|ti|to|pe|la|su|\d{1,4}[-./年])\b"
+    r"|\s*\d{1,4}\s?[-./年]",
+    re.I,
+)
+DATED = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}[:.h]\d\d\b|年")
+#: A day with its year, in the digits of any script, and a time.
+_DAY = re.compile(r"(?<!\d)[12۱۲١٢]\d{3}(?!\d)|\d{1,4}[./-]\s?\d{1,2}[./-]\s?\d{2}")
+_CLOCK = re.compile(r"(?<![\d.])\d{1,2}[:.h]\d\d(?![./-]?\d{2})|\d[:.]\d\d[:.]\d\d")
+
+
+def ends(text: str) -> bool:
+    """Whether an attribution may end with this text: a verb or an address, and a colon."""
+    return bool(_END.search(text))
+
+
+def begins(text: str) -> bool:
+    """Whether the text begins as attributions of many programs do."""
+    return bool(_START.match(text))
+
+
+def is_bare(text: str) -> bool:
+    """True for the whole attributions that need no colon."""
+    return bool(_BARE.fullmatch(text))
+
+
+def is_whole(text: str) -> bool:
+    """True where the text has all that an attribution has, from the first word to the colon."""
+    if not text.endswith((":", "：")) or not (DATED.search(text) or _DAY.search(text)):
+        return False
+    if (begins(text) and ends(text)) or _DATE_BY_ADDRESS.fullmatch(text):
+        return True
+    return bool(_DAY.search(text) and _CLOCK.search(text) and (_BRACKETS.search(text) or _VERB.search(text)))
+
+
+def names_writer(text: str) -> bool:
+    """True where a date and an address in brackets stand as in an attribution: so it may even be one of no marked quote."""
+    dated = bool(_DAY.search(text)) and (begins(text) or bool(_CLOCK.search(text)))
+    return bool(_BRACKETS.search(text)) and dated and (ends(text) or bool(_VERB.search(text)))
