@@ -42,7 +42,7 @@ _NAMES: Mapping[str, str] = {
         "subject|betreff|objet|sujet|asunto|assunto|oggetto|onderwerp|ämne|emne|aihe|otsikko|teema|pealkiri|"
         "předmět|predmet|temat|tárgy|naslov|konu|тема|относно|тема письма|θέμα|temats|tēma|tema|件名|主题|主題|"
         "主旨|제목|chủ đề|tiêu đề|perihal|subjek|subyek|judul|เรื่อง|หัวเรื่อง|נושא|הנדון|الموضوع|موضوع|efni|"
-        "subiect|subiectul|assumpte|gaia|zadeva|предмет|موضوع|विषय|chủ đề thư|ชื่อเรื่อง"
+        "subiect|subiectul|assumpte|gaia|zadeva|thema|предмет|موضوع|विषय|chủ đề thư|ชื่อเรื่อง"
     ),
     "other": (
         "reply-to|reply to|antwort an|antwort-an|répondre à|responder a|responder para|rispondi a|antwoord aan|"

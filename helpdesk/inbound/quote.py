@@ -40,11 +40,22 @@ _FORWARDED = re.compile(
 )
 #: Words between dashes: with header lines right below them a separator in whatever language.
 _SEPARATOR_FORM = re.compile(r"\s*[-_=‐]{2,}\s*[^-_=‐\s][^\n]{1,60}?\s*[-_=‐]{2,}\s*")
+#: BlackBerry 10 draws no dashes.
+_SEPARATOR_BARE = re.compile(rf"\s*(?=\S+ \S)(?:{_ORIGINAL})\s*:?\s*", re.I)
+#: Helpdesks ask for answers above a line of theirs.
+_REPLY_ABOVE = re.compile(
+    r"[\s*]*##-[^\n]{5,150}-##[\s*]*"
+    r"|[\s*]*[-_=#*]{2,}\s*(?:please )?(?:(?:type|write|enter) )?(?:your )?(?:reply|response|answer|respond) above this line"
+    r"[^\n]{0,80}",
+    re.I,
+)
+#: Yahoo's telephones set attribution and quote on one line.
+_RUN_ON = re.compile(r"(<[^<>\s]{1,64}@[^<>\s]{1,250}>[^\n:：<>]{0,30}[:：])\s{2,}\S")
 #: GroupWise sets writer and time between arrows; what follows is the quote.
 _GROUPWISE = re.compile(r">{2,3} [^\n]{0,200}(?:@|\d[:.]\d\d)[^\n]{0,100} ?>{2,3}")
 _MAX_LINE = 400
 _MAX_NAME = 40
-_RULE = re.compile(r"\s*_{10,}\s*")
+_RULE = re.compile(r"\s*(?:_{10,}|-{20,})\s*")
 
 
 def new_text(text: str, parents: Sequence[str] = ()) -> str:
@@ -71,7 +82,7 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
         text = _SPREAD_LINK.sub(r" <mailto:> ", text)
     written = text.split("\n")
     lines = written if text.isascii() else text.translate(INVISIBLE).split("\n")
-    dropped = [_is_quoted(line) for line in lines]
+    dropped = _quoted(lines)
     _drop_attributions(lines, dropped)
     _drop_sent_lines(lines, dropped, parents)
     cut = _cut(lines, dropped)
@@ -81,6 +92,21 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
     drop_signature(lines, dropped)
     lead = next((i for i, line in enumerate(lines) if dropped[i] or _may_begin_quote(lines, i)), len(lines))
     return _joined(written, dropped), "\n".join(line.rstrip() for line in written[:lead]).strip("\n")
+
+
+def _quoted(lines: Sequence[str]) -> list[bool]:
+    """Which lines are marked as quotes; the prompts of a program and the output of diff are no such marks."""
+    marked = [_is_quoted(line) for line in lines]
+    prompts = all(line.startswith((">>> ", "... ")) for line, one in zip(lines, marked, strict=True) if one)
+    for i, one in enumerate(marked):
+        if not one or (i and marked[i - 1]):
+            continue
+        above = lines[i - 1] if i else ""
+        compared = i > 1 and above.strip() == "---" and lines[i - 2].startswith("< ")
+        if compared or (prompts and not above.rstrip().endswith((":", "："))):
+            end = next((j for j in range(i, len(lines)) if not marked[j]), len(lines))
+            marked[i:end] = [False] * (end - i)
+    return marked
 
 
 def _is_quoted(line: str) -> bool:
@@ -104,6 +130,7 @@ def _may_begin_quote(lines: Sequence[str], i: int) -> bool:
 
 def _drop_attributions(lines: Sequence[str], dropped: list[bool]) -> None:
     """Mark the line or lines above each quoted block that say who wrote it."""
+    _drop_other_marks(lines, dropped)
     for i in range(1, len(lines)):
         if not dropped[i] or dropped[i - 1]:
             continue
@@ -113,6 +140,32 @@ def _drop_attributions(lines: Sequence[str], dropped: list[bool]) -> None:
         begin = _attribution(lines, last, dropped)
         if begin is not None:
             dropped[begin:i] = [True] * (i - begin)
+
+
+#: Marks of quotes that mean other things as well: initials before an arrow, bars, a colon.
+_OTHER_MARK = re.compile(r"\s{0,8}([A-Za-z]{1,6}>|[|:│┃»])(?:\s|$)")
+
+
+def _drop_other_marks(lines: Sequence[str], dropped: list[bool]) -> None:
+    """Mark lines that bear another sign than ``>``, only right below a whole attribution."""
+    i = 1
+    while i < len(lines):
+        match = None if dropped[i] else _OTHER_MARK.match(lines[i])
+        above = i - 1 if lines[i - 1].strip() else i - 2
+        i += 1
+        if not match or above < 0 or not lines[above].rstrip().endswith((":", "：")):
+            continue
+        if (dropped[above] and lines[above].lstrip().startswith(">>>>> ")) or _dated_attribution(lines, above, dropped):
+            j = i - 1
+            while j < len(lines) and (lines[j].lstrip().startswith(match[1]) or not lines[j].strip()):
+                dropped[j] = bool(lines[j].strip())
+                j += 1
+            i = j + 1
+
+
+def _dated_attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> bool:
+    begin = _attribution(lines, last, dropped)
+    return begin is not None and attribution.is_whole(" ".join(line.strip() for line in lines[begin : last + 1]))
 
 
 def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> int | None:
@@ -141,7 +194,7 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
     return found
 
 
-_MARKER_BEGINS = frozenset("*_-=>bB‐")
+_MARKER_BEGINS = frozenset("*_-=>#bB‐")
 
 
 def _cut(lines: Sequence[str], dropped: list[bool]) -> int | None:
@@ -164,14 +217,16 @@ def _cut(lines: Sequence[str], dropped: list[bool]) -> int | None:
             continue
         if marked and _FORWARDED.match(line):
             return None
-        separator = marked and bool(_SEPARATOR.fullmatch(line))
+        separator = marked and bool(_SEPARATOR.fullmatch(line) or (said and _REPLY_ABOVE.fullmatch(line)))
         if separator and (below := _next(lines, i + 1)) < len(lines) and dropped[below]:
             dropped[i] = True
             continue
         if separator or _is_header_block(lines, i):
             return _above(lines, dropped, i)
         bare_form = attribution.is_bare(bare) or (_stands_alone(lines, i) and _DATE_AND_NAME.fullmatch(bare))
-        begins = bare_form or (said and _whole_attribution(lines, i))
+        begins = bare_form or (said and (_whole_attribution(lines, i) or _is_spread_header(lines, i)))
+        if said and (run_on := _RUN_ON.search(line)) and attribution.is_whole(line[: run_on.end(1)].strip()):
+            return i
         if begins and any(text.strip() for text in lines[i + 1 : i + 50]):
             return i
         said = True
@@ -195,7 +250,8 @@ def _above(lines: Sequence[str], dropped: Sequence[bool], first: int) -> int:
         previous -= 1
     if previous < 0:
         return first
-    if _RULE.fullmatch(lines[previous]) or _SEPARATOR_FORM.fullmatch(lines[previous][:_MAX_LINE]):
+    above = lines[previous][:_MAX_LINE]
+    if _RULE.fullmatch(above) or _SEPARATOR_FORM.fullmatch(above) or _SEPARATOR_BARE.fullmatch(above):
         return previous
     begin = _attribution(lines, previous, dropped)
     return first if begin is None else begin
@@ -223,6 +279,14 @@ def _whole_attribution(lines: Sequence[str], begin: int) -> bool:
     return False
 
 
+def _is_spread_header(lines: Sequence[str], begin: int) -> bool:
+    """True for the table of Lotus Notes: a name with its address, a date below, then To and Subject without colons."""
+    if "@" not in lines[begin] or begin + 1 >= len(lines) or not attribution.DATED.search(lines[begin + 1][:40]):
+        return False
+    names = {role_of(line) for line in lines[begin + 2 : begin + 14] if len(line) <= _MAX_NAME}
+    return {"to", "subject"} <= names
+
+
 _CLOCK = re.compile(r"\d{1,2}[:.h]\d\d")
 
 
@@ -233,6 +297,8 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     """
     start = _role(lines[begin])
     if start not in ("from", "date"):
+        return False
+    if any(_TECHNICAL.match(line) for line in _paragraph(lines, begin)):
         return False
     if start == "from" and "@" in lines[begin] and _DATE_WITHIN.search(lines[begin]):
         return True
@@ -255,6 +321,25 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     return apart and people and bool(_CLOCK.search(roles.get("date", "")))
 
 
+#: Whoever pastes the header of a mail pastes more than a program quotes.
+_TECHNICAL = re.compile(
+    r"(?:received|return-path|message-id|mime-version|dkim-signature|authentication-results|delivered-to|content-type"
+    r"|x-[a-z-]{1,40})\s?:|from \S{1,80} (?:mon|tue|wed|thu|fri|sat|sun)\b",
+    re.I,
+)
+
+
+def _paragraph(lines: Sequence[str], i: int) -> Sequence[str]:
+    """The lines around ``i`` up to an empty one, a few at most."""
+    begin = i
+    while begin and lines[begin - 1].strip() and i - begin < 8:
+        begin -= 1
+    end = i
+    while end < len(lines) and lines[end].strip() and end - i < 12:
+        end += 1
+    return lines[begin:end]
+
+
 #: A whole block that HTML set on one line.
 _DATE_WITHIN = re.compile(
     r"\s(?:date|sent|gesendet|datum|envoyé|enviado|inviato|data)\s?:\s[^\n]{0,40}\d{1,2}:\d\d", re.I
@@ -268,7 +353,10 @@ def _role(line: str) -> str:
     if len(line) > _MAX_LINE:
         return ""
     name, colon, _ = line[:80].replace("：", ":").partition(":")
-    return role_of(name) if colon and len(name) <= _MAX_NAME else ""
+    if not colon or len(name) > _MAX_NAME or (name.strip(" *_").lower() == "no" and "@" not in line):
+        # Latvian for From; in other languages it is the number of something.
+        return ""
+    return role_of(name)
 
 
 def _squeezed(line: str) -> str:

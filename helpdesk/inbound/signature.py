@@ -63,9 +63,32 @@ def drop_signature(lines: Sequence[str], dropped: list[bool]) -> None:
 
     One above a quote stays: what stands there is part of what was written over it, as far as anybody can tell.
     """
-    last = _last(lines, len(lines) - 1)
+    last = _last(lines, _drop_list_footer(lines, dropped))
     if last >= 0 and not dropped[last]:
         _drop_devices(lines, dropped, _drop_below_dashes(lines, dropped, last))
+
+
+_LIST_RULE = re.compile(r"\s*(?:_{30,}|-{30,}|(?:-=){5,}-?)\s*")
+_LIST_WORDS = re.compile(r"mailing ?list|listinfo|unsubscribe|abmelden|désabonner|darse de baja", re.I)
+_LIST_LINES = 10
+
+
+def _drop_list_footer(lines: Sequence[str], dropped: list[bool]) -> int:
+    """Mark what a mailing list adds below a ruler at the very end; returns the last line that is left."""
+    last = _last(lines, len(lines) - 1)
+    if last >= 0 and not dropped[last] and _LIST_RULE.fullmatch(lines[last]):
+        last -= 1
+    begin = last
+    while begin > 0 and last - begin < _LIST_LINES and not dropped[begin] and not _LIST_RULE.fullmatch(lines[begin]):
+        begin -= 1
+    footer = "\n".join(lines[begin : last + 1])
+    addressed = "://" in footer or "@" in footer
+    if begin <= 0 or not (_LIST_RULE.fullmatch(lines[begin]) and addressed and _LIST_WORDS.search(footer)):
+        return len(lines) - 1
+    if _REQUEST.search(footer) or not _any_left(lines, dropped, begin):
+        return len(lines) - 1
+    dropped[begin:] = [True] * (len(lines) - begin)
+    return begin - 1
 
 
 def _drop_below_dashes(lines: Sequence[str], dropped: list[bool], last: int) -> int:
