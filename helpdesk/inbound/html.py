@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -34,7 +35,15 @@ _BLOCKS = _names(
     " section table tbody tfoot thead tr ul"
 )
 _SPACED = _names("p h1 h2 h3 h4 h5 h6 pre")
-_QUOTE_CLASSES = _names("gmail_quote gmail_quote_container yahoo_quoted protonmail_quote")
+#: Containers of a quote that may hold its attribution too: then the blockquote within is the quote.
+_QUOTE_CLASSES = _names("gmail_quote gmail_quote_container protonmail_quote missive_quote")
+#: Lines of their own that say who wrote what is quoted below.
+_ATTRIBUTIONS = _names("moz-cite-prefix gmail_attr airmail_on reply-intro")
+#: Where these begin, the mail that is answered begins, and goes on to the end.
+_REST = ("divRplyFwdMsg", "OLK_SRC_BODY_SECTION", "mail-editor-reference-message-container", "stopSpelling", "zwchr")
+#: The line that Word draws above its header block.
+_WORD_BORDER = re.compile(r"border-top:\s?(?:solid\s?)?#(?:e1e1e1|b5c4df)|border-color: rgb\(181, 196, 223\)", re.I)
+_NO_BORDER = re.compile(r"border\s?:\s?(?:none|0)|border-style\s?:\s?none", re.I)
 _HIDDEN = re.compile(r"display\s*+:\s*+none|mso-hide\s*+:\s*+all", re.I)
 
 
@@ -132,6 +141,13 @@ class _Page:
         self.quotes -= 1
         self.gap()
 
+    def quote_alone(self, since: int) -> None:
+        """Mark what was written since then as a quote, where it is one line with a figure: people write there as well."""
+        self.end_line()
+        written = [line for line in self.lines[since:] if line.strip("> ")]
+        if len(written) == 1 and len(written[0]) < 300 and any(map(str.isdigit, written[0])):
+            self.lines[since:] = [f"> {line}" if line.strip("> ") else line for line in self.lines[since:]]
+
     def text(self) -> str:
         self.end_line()
         return _tidy(self.lines)
@@ -153,27 +169,27 @@ def _tidy(lines: list[str]) -> str:
 def _walk(body: LexborNode, page: _Page) -> None:
     """Visit every node without recursion: enter, then children, then leave."""
     node: LexborNode | None = body
-    entered: list[tuple[LexborNode, bool]] = []
+    entered: list[tuple[LexborNode, bool, int]] = []
     rest_is_quote = False
     while node is not None and page.size < MAX_TEXT:
+        written = len(page.lines)
         descend = _enter(node, page)
-        if descend and _attribute(node, "id").endswith("divRplyFwdMsg") and not rest_is_quote:
-            # Outlook's header block: it and all that follows is the mail that is answered.
+        if descend and not rest_is_quote and _begins_rest(node):
             rest_is_quote = True
             page.end_line()
             page.quotes += 1
         child = node.child if descend else None
         if child is not None:
-            entered.append((node, _is_quote(node)))
+            entered.append((node, _is_quote(node), written))
             node = child
             continue
         if descend:
-            _leave(node, page, _is_quote(node))
+            _leave(node, page, _is_quote(node), written)
         while node.next is None:
             if not entered:
                 return
-            node, quoted = entered.pop()
-            _leave(node, page, quoted)
+            node, quoted, written = entered.pop()
+            _leave(node, page, quoted, written)
             if not entered:
                 return
         node = node.next
@@ -185,24 +201,43 @@ def _attribute(node: LexborNode, name: str) -> str:
     return node.attributes.get(name) or ""
 
 
-def _is_quote(node: LexborNode) -> bool:
-    if node.tag == "blockquote":
-        # Inside a quoting container the blockquote is the quote; indentation alone is quoted too: the text stays.
+def _begins_rest(node: LexborNode) -> bool:
+    """True where all that follows is the mail that is answered, as the program itself has marked it."""
+    if node.tag not in ("div", "span", "hr"):
+        return False
+    if _attribute(node, "id").endswith(_REST):
         return True
-    classes = _attribute(node, "class")
-    return bool(classes) and not _QUOTE_CLASSES.isdisjoint(classes.split()) and not _holds_blockquote(node)
+    return bool(_WORD_BORDER.search(_attribute(node, "style"))) and _bold(node) > 2
 
 
-def _holds_blockquote(node: LexborNode) -> bool:
-    """Gmail's container holds the attribution and a blockquote: then the blockquote alone is the quote."""
-    child = node.child
-    for _ in range(20):
+def _bold(node: LexborNode) -> int:
+    """How many of the first elements within are bold: the names of header lines are."""
+    return sum(child.tag in ("b", "strong") for child in _first_within(node))
+
+
+def _first_within(node: LexborNode, most: int = 60) -> Iterator[LexborNode]:
+    """The first nodes within, in the order of the document."""
+    waiting = [node.child]
+    while waiting and most:
+        child = waiting.pop()
         if child is None:
-            return False
-        if child.tag == "blockquote":
-            return True
-        child = child.next
-    return False
+            continue
+        most -= 1
+        yield child
+        waiting += [child.next, child.child]
+
+
+def _is_quote(node: LexborNode) -> bool:
+    classes = _attribute(node, "class").split()
+    if node.tag == "blockquote":
+        # Mail programs indent by a blockquote without a border; elsewhere the blockquote is the quote.
+        style = _attribute(node, "style")
+        return bool(classes or _attribute(node, "type")) or not _NO_BORDER.search(style) or "border-left" in style
+    if node.tag == "div" and ("yahoo_quoted" in _attribute(node, "id") or _attribute(node, "name") == "quote"):
+        return True
+    if any(name.endswith("yahoo_quoted") for name in classes):
+        return True
+    return not _QUOTE_CLASSES.isdisjoint(classes) and not any(one.tag == "blockquote" for one in _first_within(node))
 
 
 def _enter(node: LexborNode, page: _Page) -> bool:
@@ -236,8 +271,10 @@ def _enter(node: LexborNode, page: _Page) -> bool:
     return True
 
 
-def _leave(node: LexborNode, page: _Page, quoted: bool) -> None:
+def _leave(node: LexborNode, page: _Page, quoted: bool, written: int) -> None:
     tag = node.tag or ""
+    if not _ATTRIBUTIONS.isdisjoint((*_attribute(node, "class").split(), _attribute(node, "id"))):
+        page.quote_alone(written)
     if quoted:
         page.end_quote()
     if tag in _SPACED:

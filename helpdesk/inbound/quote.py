@@ -33,7 +33,7 @@ _ORIGINAL = (
     "|הודעה מקורית|الرسالة الأصلية|ข้อความต้นฉบับ|thư gốc|tin nhắn gốc|pesan asli|mesej asal|元のメッセージ"
     "|original メッセージ|原始邮件|原始郵件|原邮件|邮件原件|郵件原件|원본 메시지|원본 이메일|원본 메일|reply"
 )
-_SEPARATOR = re.compile(rf"[\s*_]*[-_=‐]{{2,}}\s*(?:{_ORIGINAL})\s*[-_=‐]{{2,}}[\s*_]*", re.I)
+_SEPARATOR = re.compile(rf"[\s*]*+[-_=‐]{{2,}}+\s*+(?:{_ORIGINAL})\s*+[-_=‐]{{2,}}+[\s*_]*+", re.I)
 _FORWARDED = re.compile(
     r"[\s*_>]*(?:-{2,}|begin)\s*(?:forwarded|weitergeleitete|transféré|reenviad|doorgestuurd|inoltrat|vidarebefordrat)",
     re.I,
@@ -224,7 +224,7 @@ def _cut(lines: Sequence[str], dropped: list[bool]) -> int | None:
         if separator or _is_header_block(lines, i):
             return _above(lines, dropped, i)
         bare_form = attribution.is_bare(bare) or (_stands_alone(lines, i) and _DATE_AND_NAME.fullmatch(bare))
-        begins = bare_form or (said and (_whole_attribution(lines, i) or _is_spread_header(lines, i)))
+        begins = bare_form or (said and (_whole_attribution(lines, i, dropped) or _is_spread_header(lines, i)))
         if said and (run_on := _RUN_ON.search(line)) and attribution.is_whole(line[: run_on.end(1)].strip()):
             return i
         if begins and any(text.strip() for text in lines[i + 1 : i + 50]):
@@ -257,7 +257,7 @@ def _above(lines: Sequence[str], dropped: Sequence[bool], first: int) -> int:
     return first if begin is None else begin
 
 
-def _whole_attribution(lines: Sequence[str], begin: int) -> bool:
+def _whole_attribution(lines: Sequence[str], begin: int, dropped: Sequence[bool]) -> bool:
     """True where an attribution with date, verb and address stands from line ``begin``, over at most four lines.
 
     In the midst of a paragraph it must end within its own line, and name the address as programs do: in angle brackets.
@@ -266,22 +266,24 @@ def _whole_attribution(lines: Sequence[str], begin: int) -> bool:
     if not alone and not ("<" in lines[begin] and attribution.begins(lines[begin])):
         return False
     joined = ""
-    for line in lines[begin : begin + (4 if alone else 1)]:
+    for last in range(begin, min(begin + (4 if alone else 1), len(lines))):
+        line = lines[last]
         if not line.strip() or len(line) > _MAX_LINE:
             return False
         joined = _MAILTO.sub("", f"{joined} {line.strip()}").strip()
         if line.rstrip().endswith((":", "：")):
             dates = len(attribution.DATED.findall(joined))
             named = "@" in joined or (alone and dates > 1)
-            if attribution.begins(joined) and attribution.ends(joined[-_MAX_LINE:]) and named and dates:
-                return True
-            return alone and attribution.names_writer(joined)
+            usual = attribution.begins(joined) and attribution.ends(joined[-_MAX_LINE:]) and named and dates
+            whole = usual or (alone and attribution.names_writer(joined))
+            # What stands above the line in which it begins is not part of it.
+            return bool(whole) and (line.strip() == ">:" or _attribution(lines, last, dropped) == begin)
     return False
 
 
 def _is_spread_header(lines: Sequence[str], begin: int) -> bool:
     """True for the table of Lotus Notes: a name with its address, a date below, then To and Subject without colons."""
-    if "@" not in lines[begin] or begin + 1 >= len(lines) or not attribution.DATED.search(lines[begin + 1][:40]):
+    if "@" not in lines[begin] or not any(attribution.DATED.search(line[:40]) for line in lines[begin + 1 : begin + 3]):
         return False
     names = {role_of(line) for line in lines[begin + 2 : begin + 14] if len(line) <= _MAX_NAME}
     return {"to", "subject"} <= names
@@ -298,8 +300,6 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     start = _role(lines[begin])
     if start not in ("from", "date"):
         return False
-    if any(_TECHNICAL.match(line) for line in _paragraph(lines, begin)):
-        return False
     if start == "from" and "@" in lines[begin] and _DATE_WITHIN.search(lines[begin]):
         return True
     roles = {start: lines[begin]}
@@ -315,10 +315,10 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     known = roles.keys() & {"from", "date", "to", "cc", "subject"}
     addressed = any("@" in line for line in roles.values())
     if len(known) >= 3 and (addressed or {"from", "subject"} <= known or list(roles)[:3] == ["from", "date", "to"]):
-        return True
+        return not _is_pasted(lines, begin)
     people = any("@" in line for role, line in roles.items() if role in ("from", "to"))
     apart = not begin or not lines[begin - 1].strip() or bool(_RULE.fullmatch(lines[begin - 1]))
-    return apart and people and bool(_CLOCK.search(roles.get("date", "")))
+    return apart and people and bool(_CLOCK.search(roles.get("date", ""))) and not _is_pasted(lines, begin)
 
 
 #: Whoever pastes the header of a mail pastes more than a program quotes.
@@ -329,15 +329,15 @@ _TECHNICAL = re.compile(
 )
 
 
-def _paragraph(lines: Sequence[str], i: int) -> Sequence[str]:
-    """The lines around ``i`` up to an empty one, a few at most."""
-    begin = i
-    while begin and lines[begin - 1].strip() and i - begin < 8:
-        begin -= 1
-    end = i
-    while end < len(lines) and lines[end].strip() and end - i < 12:
-        end += 1
-    return lines[begin:end]
+def _is_pasted(lines: Sequence[str], i: int) -> bool:
+    """True where the lines around ``i``, up to an empty one, hold what no program quotes."""
+    for step in (-1, 1):
+        for j in range(i, i + 12 * step, step):
+            if not 0 <= j < len(lines) or not lines[j].strip():
+                break
+            if _TECHNICAL.match(lines[j]):
+                return True
+    return False
 
 
 #: A whole block that HTML set on one line.
