@@ -27,12 +27,13 @@ _GLUED_SUBJECT = re.compile(
 
 #: Parts of the words for "forwarded" that stand in the line above what is forwarded.
 _FORWARDED = re.compile(
-    r"forward|weitergeleitet|weiterleitung|transféré|transfere|transmis|réexpédi|faire suivre|reenviad|reencaminhad"
-    r"|encaminhad|reexpedid|rinviat|inoltrat|doorgestuurd|doorgezonden|vidarebeford|videresend|vidaresend|välitet"
-    r"|edelleen|edastat|přeposlan|preposlan|předan|przekazan|przesłan|továbbít|redirec|proslijeđ|proslije|prosleđ"
-    r"|posredovan|пересыл|переслан|перенаправл|переадрес|препрат|препраќ|проследе|прослеђ|ileti başlangıcı|iletil"
-    r"|i̇letil|i̇leti|yönlendir|προωθ|pārsūt|persiųst|persiunč|转发|转寄|轉寄|轉發|転送|전달|chuyển tiếp|diteruskan|dimajukan"
-    r"|terusan|ส่งต่อ|הועבר|מועבר|معاد توجيه|إعادة توجيه|محولة|áframsen|birbidal|anfonwyd|framsend",
+    r"forward|weitergeleitet|weiterleitung|transféré|transfere|transmis|réexpédi|faire suivre|réachemin|reenvia[dt]"
+    r"|mai departe|reencaminhad|encaminhad|reexpedid|rinviat|inoltrat|doorgestuurd|doorgezonden|vidarebeford|videresend"
+    r"|vidaresend|välitet|edelleen|edastat|přeposlan|přeposíl|preposlan|preposiel|předan|przekazan|przekazyw|przesłan|przesyłan|továbbít"
+    r"|redirec|proslijeđ|proslije|prosleđ"
+    r"|posredovan|пересыл|пересил|переслан|перенаправл|переадрес|препрат|препраќ|проследе|прослеђ|ileti başlangıcı|iletil"
+    r"|i̇letil|i̇leti|yönlendir|προωθ|pārsūt|persiųst|persiunč|转发|转寄|轉寄|轉發|転送|전달|chuyển tiếp|diteruskan|menerusk"
+    r"|dimajukan|terusan|ส่งต่อ|הועבר|מועבר|معاد توجيه|إعادة توجيه|محولة|áframsen|birbidal|anfonwyd|framsend",
     re.I,
 )
 _ENDED = re.compile(
@@ -57,7 +58,7 @@ _REPLY_WORDS = (
     "re|aw|antw|antwort|sv|vs|ref|réf|rép|r|rif|res|resp|odp|odpověď|ynt|vá|ответ|відп|απ|σχετ|atb|ats|回复|回覆|答复|返信|"
     "답장|回信|trả lời|bls|nf|yan"
 )
-_PREFIX = r"\s*\[?\s*(?:{})\s*(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,3}})?\s*[:：]"
+_PREFIX = r"\s*(?:\[[^\[\]:]{{1,40}}\]\s*){{0,2}}\[?\s*(?:{})\s*(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,3}})?\s*[:：]"
 _FORWARD_SUBJECT = re.compile(_PREFIX.format(_FORWARD_WORDS), re.I)
 _REPLY_SUBJECT = re.compile(_PREFIX.format(_REPLY_WORDS), re.I)
 _FORWARD_TAIL = re.compile(r"\(fwd\)\s*$", re.I)
@@ -67,6 +68,7 @@ _NORDIC_FROM = ("fra", "från")
 
 _MAX_LINE = 1000
 _MAX_ROWS = 60
+_MAX_NAMES = 8
 _MAX_GAP = 3
 _MAX_NAME = 150
 _MAX_SUBJECT = 400
@@ -182,7 +184,7 @@ def _marked(lines: Sequence[_Line], number: int, reply: bool) -> _Block | None:
         return block
     if not says_so:
         return None
-    block = _named_alone(lines, begin) or _authored(lines, begin)
+    block = _without_colons(lines, begin) or _named_alone(lines, begin) or _authored(lines, begin)
     if block is None and dashed and _ADDRESS.search(words):
         # mutt names the author in the line of dashes itself.
         block = _Block({"from": _after_preposition(words)}, number + 1)
@@ -241,7 +243,7 @@ def _headers(lines: Sequence[_Line], begin: int, marked: bool) -> _Block | None:
             block.values.setdefault(role, value)
             block.author_name = name if role == "from" else block.author_name
             last = role
-        elif last and _continues(line, last, block.values[last]):
+        elif last and (_continues(line, last, block.values[last]) or _is_folded(lines, number, last, block)):
             block.values[last] = f"{block.values[last]} {line.text[:_MAX_LINE]}".strip()
         elif not (marked and "from" not in block.values and _looks_like_header(line.text)):
             break
@@ -274,6 +276,19 @@ def _continues(line: _Line, role: str, value: str) -> bool:
         listed = value.endswith((",", ";")) and (line.indented or bool(_ADDRESS.search(line.text[:_MAX_LINE])))
         return listed or (line.indented and not value)
     return line.indented and role in ("from", "other")
+
+
+#: Programs fold what is longer than this.
+_FOLDED = 40
+
+
+def _is_folded(lines: Sequence[_Line], number: int, last: str, block: _Block) -> bool:
+    """Whether the line is the rest of a long header line: an address alone, or one above a header line still to come."""
+    text, value = lines[number].text[:_MAX_LINE], block.values[last]
+    if last in ("from", "to", "cc") and "@" not in re.split(r"[,;]", value)[-1]:
+        return text.startswith("<") and "@" in text
+    follows = lines[number + 1].role()[0] if number + 1 < len(lines) else ""
+    return len(value) > _FOLDED and bool(follows) and follows not in block.values
 
 
 def _glued(rest: str, number: int) -> _Block | None:
@@ -310,6 +325,18 @@ def _authored(lines: Sequence[_Line], begin: int) -> _Block | None:
                 return None
             return _Block({"from": joined.rstrip(":： ")}, number + 1) if _ADDRESS.search(joined) else None
     return None
+
+
+def _without_colons(lines: Sequence[_Line], begin: int) -> _Block | None:
+    """eM Client puts no colons behind its names: ``From "Ann Roe" <ann@customer.example>``."""
+    block = _Block()
+    for number in range(begin, min(begin + _MAX_NAMES, len(lines))):
+        name, _, value = lines[number].text[:_MAX_LINE].partition(" ")
+        if not (role := role_of(name)):
+            break
+        block.values.setdefault(role, value)
+        block.end = number + 1
+    return block if "@" in block.values.get("from", "") and block.known() >= 3 else None
 
 
 def _named_alone(lines: Sequence[_Line], begin: int) -> _Block | None:

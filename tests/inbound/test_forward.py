@@ -53,6 +53,11 @@ MARKED = {
     "the bat": ("This is a forwarded message", "From: |Date: |To: |Subject: "),
     "lotus notes": (
         "----- Forwarded by Ann Berger/ACME on 03.03.2026 11:02 -----\n", "From:   |Date:   |To:     |Subject:    "),
+    "apple, Polish": ("Początek przekazywanej wiadomości:\n", "Od: |Data: |Do: |Temat: "),
+    "apple, Czech": ("Začátek přeposílané zprávy:\n", "Od: |Datum: |Komu: |Předmět: "),
+    "apple, Catalan": ("Inici del missatge reenviat:\n", "De: |Data: |Per a: |Assumpte: "),
+    "lotus notes, French": ("----- Réacheminé par Ann Berger/ACME le 03/03/2026 -----\n", "De : |Date : |A : |Objet : "),
+    "em client": ("------ Forwarded Message ------", "From |Date |To |Subject "),
     "bold names": ("---------- Forwarded message ---------", "*From:* |*Date:* |*To:* |*Subject:* "),
     "a gap between all lines": ("---------- Forwarded message ---------", "From: |Date: |To: |Subject: "),
 }  # fmt: skip

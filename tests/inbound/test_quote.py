@@ -62,6 +62,41 @@ BELOW = {
         f"--- On Mon, 3/2/26, Acme <support@acme.example> wrote:\n\n\n"
         f"From: Acme <support@acme.example>\nSubject: Printer\nTo: Bea\n\n{OLD}"
     ),
+    "Gmail, Portuguese": f"Acme <support@acme.example> escreveu (segunda, 2/03/2026 à(s) 10:00):\n\n{MARKED}",
+    "Gmail, Hungarian": f"Acme <support@acme.example> ezt írta (időpont: 2026. márc. 2., H, 10:00):\n\n{MARKED}",
+    "Gmail, Croatian": f"pon, 2. ožu 2026. u 10:00 Acme Support\n<support@acme.example> napisao je:\n\n{MARKED}",
+    "Gmail, Slovenian": f"V V pon., 2. mar. 2026 ob 10:00 je oseba Acme <support@acme.example> napisala:\n\n{MARKED}",
+    "Gmail, Hebrew with marks of direction": (
+        "\u202bבתאריך יום ב׳, 2 במרץ 2026 ב-10:00 מאת \u202aAcme\u202c\u200f <\u202asupport@acme.example\u202c\u200f>:\u202c"
+        f"\n\n{MARKED}"
+    ),
+    "Gmail, Persian digits": f"در تاریخ دوشنبه ۲ مارس ۲۰۲۶، ۱۰:۰۰ Acme <support@acme.example> نوشت:\n\n{MARKED}",
+    "Gmail, Thai": f"ในวันที่ จ. 2 มี.ค. 2026 เวลา 10:00 Acme <support@acme.example> เขียนว่า:\n\n{MARKED}",
+    "Gmail, Vietnamese": f"Vào Th 2, 2 thg 3, 2026 vào lúc 10:00 Acme <support@acme.example> đã viết:\n\n{MARKED}",
+    "a language that we do not know": f"Xa 2 xe 2026, 10:00 xo Acme\n<support@acme.example> xylo:\n\n{MARKED}",
+    "Apple, Polish": f"Wiadomość napisana przez Acme\n<support@acme.example> w dniu 2 mar 2026, o godz. 10:00:\n\n{MARKED}",
+    "Apple, Turkish": f"Acme <support@acme.example> şunları yazdı (2 Mar 2026 10:00):\n\n{MARKED}",
+    "Apple, narrow space": f"On Mar 2, 2026, at 10:00\u202fAM, Acme <support@acme.example> wrote:\n\n{MARKED}",
+    "Thunderbird, Korean": f"2026-03-02 오전 10:00에 Acme 이(가) 쓴 글:\n{MARKED}",
+    "Thunderbird, Bulgarian": f"На 2.03.26 г. в 10:00, Acme написа:\n{MARKED}",
+    "Tuta": f"2 Mar 2026, 10:00 by support@acme.example:\n\n{MARKED}",
+    "The Bat, with initials": f"Monday, March 2, 2026, 10:00:00 AM, you wrote:\n\n{MARKED.replace('> ', 'AS> ')}",
+    "bars": f"On Mon, 2 Mar 2026 at 10:00, Acme <support@acme.example> wrote:\n{MARKED.replace('> ', '| ')}",
+    "GroupWise": f'>>> "Acme Support" <support@acme.example> 02.03.26 10.00 Uhr >>>\n{OLD}',
+    "Zoho, German": f"---- Am Mo, 02 Mär 2026 10:00:00 +0100 support@acme.example schrieb ----\n\n{OLD}",
+    "old Yahoo, German": f"--- Acme <support@acme.example> schrieb am Mo, 2.3.2026:\n\n{OLD}",
+    "Yahoo on one line": f"On Mon, Mar 2, 2026 at 10:00 AM, Acme<support@acme.example> wrote:   #close {OLD}",
+    "Mail.ru, Russian": f"Понедельник, 2 марта 2026, 10:00 +03:00 от Acme <support@acme.example>:\n \n{OLD}",
+    "Outlook, Czech": f"Od: Acme\nOdesláno: pondělí 2. března\nKomu: Bea\nPředmět: Tiskárna\n\n{OLD}",
+    "Outlook, Ukrainian": f"Від: Acme\nНадіслано: 2 березня\nКому: Bea\nТема: Принтер\n\n{OLD}",
+    "Outlook, Arabic": f"من: Acme\nتم الإرسال: 2 مارس\nإلى: Bea\nالموضوع: طابعة\n\n{OLD}",
+    "wide signs": f"{'-' * 60}\n发件人：Acme <support@acme.example>\n日　期：2026年3月2日\n收件人：Bea\n主　题：Re\n\n{OLD}",
+    "a separator of another language": f"-----Původní e-mail-----\nOd: Acme\nDatum: 2. 3.\nKomu: Bea\nPředmět: Re\n\n{OLD}",
+    "eM Client": f"------ Original Message ------\nFrom Acme <support@acme.example>\nTo Bea\nSubject Re\n\n{OLD}",
+    "Lotus Notes": (
+        f"Acme <support@acme.example>\n02.03.2026 10:00\n\nAn\nbea@globex.example\nKopie\n\nThema\nRe: Drucker\n\n{OLD}"
+    ),
+    "a helpdesk's line": f"##- Please type your reply above this line -##\n\n{OLD}",
     "rule above": f"{'_' * 32}\nFrom: Acme\nDate: Monday\nTo: Bea\nSubject: Printer\n\n{OLD}",
 }
 
@@ -92,6 +127,17 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
         "Original Message\nis what the button says",
         "From: Berlin\nTo: Paris\nThat is the line which is down.",
         "It works.\nGet the phone from Bob, please.",
+        "Please book:\n\nFrom: Berlin\nTo: Paris\nDate: 3 March 2026\n\nAnd a hotel.",
+        "No: 4711\nDate: 3 March 2026\nTo: the warehouse\n\nIt never arrived.",
+        "Its header:\n\nFrom: x@y.example\nTo: bea@globex.example\nSubject: offer\nMessage-ID: <1@y.example>\n\nBlock it?",
+        "I ran:\n\nPS> Get-Service\nPS> Stop-Service spooler\n\nand it hung.",
+        "I typed\n\n>>> print(1)\n1\n>>> print(x)\nNameError\n\nWhy?",
+        "diff says\n\n3c3\n< old\n---\n> new\n\nWhich is right?",
+        "The values of 2026-03-02 10:00:\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+        "##- Please type your reply above this line -##\n\nIt works.",
+        "----- Original design -----\nRound.\n\n----- New design -----\nSquare.",
+        "I use it on\nOutlook for Android",
+        f"Take me off:\n{'_' * 40}\nPlease unsubscribe bea@globex.example",
         "It is broken.\nSent by mail on Monday from Munich.",
         "Help!\nFrom my phone I cannot log in.",
         "It is on its way.\nSent with the courier from Samsung.",
@@ -107,6 +153,40 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
 )
 def test_prose_stays_whole(text: str) -> None:
     assert new_text(text) == text
+
+
+@pytest.mark.parametrize("line", ["On the other hand it works.", "It works.", "To be sure: it works."])
+def test_words_right_above_an_attribution_are_not_part_of_it(line: str) -> None:
+    assert (
+        new_text(f"Hello.\n\n{line}\nOn Mon, 2 Mar 2026 at 10:00, Acme <support@acme.example> wrote:\n\n{OLD}")
+        == f"Hello.\n\n{line}"
+    )
+    assert new_text(f"{line}\nOn Mon, 2 Mar 2026 at 10:00, Acme <support@acme.example> wrote:\n{MARKED}") == line
+
+
+def test_answers_below_a_marked_quote_stay_whatever_separator_stands_above_it() -> None:
+    above = "‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nOn Monday, March 2, 2026 10:00 AM, Acme <support@acme.example> wrote:"
+
+    assert divide(f"{above}\n\n> Is it on?\n\nYes.\n\n> And the lamp?\n\nGreen.\n") == ("Yes.\n\nGreen.", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Sent from my Galaxy", "Sent with [Proton Mail](https://proton.example/) secure email.",
+        "Gesendet mit der GMX Mail App", "Von Yahoo Mail auf Android gesendet",
+        "Envoyé à partir de Outlook pour Android", "Verstuurd vanaf mijn iPhone",
+        "Inviato dal mio iPhone", "Lähetetty iPhonesta", "Odesláno z iPhonu", "iPhone-omból küldve",
+        "Надіслано з мого iPhone",
+        "iPhone'umdan gönderildi", "Στάλθηκε από το iPhone μου", "נשלח מה-iPhone שלי", "iPadから送信", "나의 iPhone에서 보냄",
+        "发自我的小米手机", "Đã gửi từ iPhone của tôi", "Get Outlook for iOS<https://outlook.example/x>",
+        "Outlook für iOS beziehen", "Obtenir Outlook pour Android", "Virus-free. www.avast.com",
+        f"{'_' * 47}\nUsers mailing list\nusers@lists.example\nhttps://lists.example/mailman/listinfo/users",
+    ],
+)  # fmt: skip
+def test_what_a_device_or_list_adds_at_the_end_goes(line: str) -> None:
+    assert new_text(f"It works.\n\n{line}\n") == "It works."
+    assert new_text(f"> old\n\nIt works.\n\n{line}\n") == "It works."
 
 
 def test_signature_ends_the_last_words_only() -> None:
@@ -155,3 +235,36 @@ def test_nothing_new_is_nothing() -> None:
 )
 def test_html_quotes_are_quotes_of_text(html: str) -> None:
     assert divide(to_text(html)) == ("It works.", "It works.")
+
+
+HEADER = "<b>Xrom:</b> Acme<br><b>Xent:</b> Xonday<br><b>Xo:</b> Bea<br>"
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f'<div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt"><p>{HEADER}</p></div><p>#close</p>',
+        f'<div id="mail-editor-reference-message-container"><div>{HEADER}</div><p>#close</p></div>',
+        f'<hr id="zwchr"><div>{HEADER}</div><div>#close</div>',
+        f'<span id="OLK_SRC_BODY_SECTION"><div>{HEADER}</div>#close</span>',
+        f'<div id="ydp1yahoo_quoted_2" class="ydp1yahoo_quoted"><div>{HEADER}</div>#close</div>',
+        f'<div name="quote" style="border-left:2px solid #C3D9E5"><div>{HEADER}</div>#close</div>',
+        '<div class="moz-cite-prefix">Xm 2.3.26 xchrieb Acme:<br></div><blockquote type="cite">#close</blockquote>',
+        '<div class="gmail_quote"><div class="gmail_attr">Xn 2 Xar Acme:</div><blockquote class="x">#close</blockquote>',
+    ],
+)
+def test_what_a_program_marks_in_html_is_a_quote_in_any_language(html: str) -> None:
+    assert new_text(to_text(f"<p>It works.</p>{html}")) == "It works."
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<p>It works.</p><blockquote style="margin:0 0 0 40px;border:none;padding:0px">So it does.</blockquote><p>Bea</p>',
+        '<p>It works.</p><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p>So it does.</p></div><p>Bea</p>',
+        '<div class="moz-cite-prefix">It works.<br>So it does.<br>On 2.3.26 Acme wrote:</div><blockquote>x</blockquote>Bea',
+        '<div class="gmail_quote"><div><blockquote class="gmail_quote">x</blockquote>It works.<br>So it does.</div></div>Bea',
+    ],
+)
+def test_words_written_into_the_form_of_a_quote_stay(html: str) -> None:
+    assert new_text(to_text(html)).replace("\n\n", "\n") == "It works.\nSo it does.\nBea"
