@@ -65,7 +65,34 @@ def is_whole(text: str) -> bool:
     return bool(_DAY.search(text) and _CLOCK.search(text) and (_BRACKETS.search(text) or _VERB.search(text)))
 
 
+#: A name with its address, as the first words; each word of the name is written large.
+_NAME_FIRST = re.compile(rf"[\"'„“«]?(?:[^\W\d_][\w.'’\"”»,-]{{0,40}}\s){{0,6}}(?:{_IN_BRACKETS})")
+_DATE_FIRST = re.compile(rf"[^<>]{{0,30}}\d[^<>]{{0,120}}(?:{_IN_BRACKETS})[^<>]{{0,40}}[:：]")
+
+
 def names_writer(text: str) -> bool:
-    """True where a date and an address in brackets stand as in an attribution: so it may even be one of no marked quote."""
-    dated = bool(_DAY.search(text)) and (begins(text) or bool(_CLOCK.search(text)))
-    return bool(_BRACKETS.search(text)) and dated and (ends(text) or bool(_VERB.search(text)))
+    """True where date and address stand as in the attribution of a program, so that no mark of a quote is needed."""
+    if not (_DAY.search(text) and (begins(text) or _CLOCK.search(text)) and (ends(text) or _VERB.search(text))):
+        return False
+    name = _NAME_FIRST.match(text)
+    if name:
+        return not any(word[0].islower() for word in _BRACKETS.split(name[0])[0].split())
+    return bool(begins(text) and _BRACKETS.search(text)) or bool(_DATE_FIRST.fullmatch(text))
+
+
+_VERB_AND_FORM = re.compile(rf"(?:{_WROTE})[\w/()-]{{0,10}}", re.I)
+
+
+def names_somebody(text: str) -> bool:
+    """True where the word beside the verb may be a name; "the customer wrote" is prose, and so is "wrote this"."""
+    if text[:1].islower():
+        return False
+    verbs = list(_VERB_AND_FORM.finditer(text))
+    if not verbs:
+        return "@" in text
+    behind = text[verbs[-1].end() :].strip(" :：()")
+    if behind:
+        return not behind[0].islower()
+    before = re.split(r"[,،，]", text[: verbs[-1].start()])[-1].split()
+    # People have small names too, but articles and pronouns are none.
+    return bool(before) and (not before[-1][0].islower() or (len(before) == 1 and len(before[0]) > 4))

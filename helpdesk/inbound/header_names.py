@@ -69,4 +69,4 @@ def role_of(name: str) -> str:
     ('from', 'subject', '')
     """
     words = " ".join(name.strip(" \t*_\xa0\u3000").split()).casefold()
-    return ROLE.get(words, "") or ("\u3000" in name and ROLE.get(words.replace(" ", ""), "")) or ""
+    return ROLE.get(words, "") or (not words.isascii() and ROLE.get(words.replace(" ", ""), "")) or ""

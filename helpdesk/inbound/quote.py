@@ -55,7 +55,7 @@ _RUN_ON = re.compile(r"(<[^<>\s]{1,64}@[^<>\s]{1,250}>[^\n:：<>]{0,30}[:：])\s
 _GROUPWISE = re.compile(r">{2,3} [^\n]{0,200}(?:@|\d[:.]\d\d)[^\n]{0,100} ?>{2,3}")
 _MAX_LINE = 400
 _MAX_NAME = 40
-_RULE = re.compile(r"\s*(?:_{10,}|-{20,})\s*")
+_RULE = re.compile(r"\s*(?:_{10,}|-{20,}|(?:\* ){2,}\*)\s*")
 
 
 def new_text(text: str, parents: Sequence[str] = ()) -> str:
@@ -168,11 +168,14 @@ def _dated_attribution(lines: Sequence[str], last: int, dropped: Sequence[bool])
     return begin is not None and attribution.is_whole(" ".join(line.strip() for line in lines[begin : last + 1]))
 
 
+_EMPHASIS = " \t\r\xa0\u202f*_[]"
+
+
 def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> int | None:
     """Where the attribution that ends with line ``last`` begins: it may be folded over up to four lines."""
     if len(lines[last]) > _MAX_LINE:
         return None
-    bare = lines[last].strip()
+    bare = lines[last].strip(_EMPHASIS)
     if attribution.is_bare(bare) or _DATE_AND_ADDRESS.fullmatch(bare):
         return last
     if not bare.endswith((":", "：")):
@@ -183,7 +186,7 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
         line = lines[begin]
         if dropped[begin] or not line.strip() or len(line) > _MAX_LINE:
             break
-        joined = _MAILTO.sub("", f"{line.strip()} {joined}".strip())[-_MAX_LINE:]
+        joined = _MAILTO.sub("", f"{line.strip(_EMPHASIS)} {joined}".strip())[-_MAX_LINE:]
         if attribution.is_whole(joined):
             found = begin
             # A name may have been folded away from its address.
@@ -273,7 +276,7 @@ def _whole_attribution(lines: Sequence[str], begin: int, dropped: Sequence[bool]
         joined = _MAILTO.sub("", f"{joined} {line.strip()}").strip()
         if line.rstrip().endswith((":", "：")):
             dates = len(attribution.DATED.findall(joined))
-            named = "@" in joined or (alone and dates > 1)
+            named = "@" in joined or (alone and dates > 1 and attribution.names_somebody(joined))
             usual = attribution.begins(joined) and attribution.ends(joined[-_MAX_LINE:]) and named and dates
             whole = usual or (alone and attribution.names_writer(joined))
             # What stands above the line in which it begins is not part of it.
@@ -283,7 +286,7 @@ def _whole_attribution(lines: Sequence[str], begin: int, dropped: Sequence[bool]
 
 def _is_spread_header(lines: Sequence[str], begin: int) -> bool:
     """True for the table of Lotus Notes: a name with its address, a date below, then To and Subject without colons."""
-    if "@" not in lines[begin] or not any(attribution.DATED.search(line[:40]) for line in lines[begin + 1 : begin + 3]):
+    if "@" not in lines[begin] or not any(_CLOCK.search(line[:40]) for line in lines[begin + 1 : begin + 3]):
         return False
     names = {role_of(line) for line in lines[begin + 2 : begin + 14] if len(line) <= _MAX_NAME}
     return {"to", "subject"} <= names
@@ -295,7 +298,8 @@ _CLOCK = re.compile(r"\d{1,2}[:.h]\d\d")
 def _is_header_block(lines: Sequence[str], begin: int) -> bool:
     """True where header lines follow each other as mail programs quote them, the first of them From or Date.
 
-    Three make a block, or two that stand apart, of which one names an address and the other a date with its time.
+    Three make a block where one names an address, or where the date stands as programs put it; or two that stand apart,
+    of which one names an address and the other a date with its time.
     """
     start = _role(lines[begin])
     if start not in ("from", "date"):
@@ -314,7 +318,10 @@ def _is_header_block(lines: Sequence[str], begin: int) -> bool:
             break
     known = roles.keys() & {"from", "date", "to", "cc", "subject"}
     addressed = any("@" in line for line in roles.values())
-    if len(known) >= 3 and (addressed or {"from", "subject"} <= known or list(roles)[:3] == ["from", "date", "to"]):
+    first = list(roles)[:3]
+    dated = {*first[:2]} == {"from", "date"} or bool(_CLOCK.search(roles.get("date", "")))
+    named = dated and ({"from", "subject"} <= known or first == ["from", "date", "to"])
+    if len(known) >= 3 and (addressed or named):
         return not _is_pasted(lines, begin)
     people = any("@" in line for role, line in roles.items() if role in ("from", "to"))
     apart = not begin or not lines[begin - 1].strip() or bool(_RULE.fullmatch(lines[begin - 1]))

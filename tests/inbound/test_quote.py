@@ -96,6 +96,8 @@ BELOW = {
     "Lotus Notes": (
         f"Acme <support@acme.example>\n02.03.2026 10:00\n\nAn\nbea@globex.example\nKopie\n\nThema\nRe: Drucker\n\n{OLD}"
     ),
+    "a name written small": f"On Mon, 2 Mar 2026, at 10:00 AM, acme_support wrote:\n\n{OLD}",
+    "in bold": f"*On Mon, 2 Mar 2026 at 10:00 AM Acme <support@acme.example> wrote:*\n\n{MARKED}",
     "a helpdesk's line": f"##- Please type your reply above this line -##\n\n{OLD}",
     "rule above": f"{'_' * 32}\nFrom: Acme\nDate: Monday\nTo: Bea\nSubject: Printer\n\n{OLD}",
 }
@@ -138,6 +140,10 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
         "----- Original design -----\nRound.\n\n----- New design -----\nSquare.",
         "I use it on\nOutlook for Android",
         f"Take me off:\n{'_' * 40}\nPlease unsubscribe bea@globex.example",
+        "Hi,\n\nI wrote to <support@acme.example> on 2026-03-02 at 10:00, and you answered:\n\nWe will see.\n\nNothing came.",
+        "Hi,\n\nOn 2 March 2026 at 10:00 the customer wrote:\n\nIt is broken.",
+        "Hallo,\n\nam 2. März 2026 um 10:00 schrieb mir Ihr Kollege:\n\nAlles wird gut.",
+        "Invoice\n\nFrom: Globex\nTo: Acme\nSubject: Invoice 5\nDate: 3 March\n\nPlease pay.",
         "It is broken.\nSent by mail on Monday from Munich.",
         "Help!\nFrom my phone I cannot log in.",
         "It is on its way.\nSent with the courier from Samsung.",
