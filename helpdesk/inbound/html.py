@@ -40,7 +40,10 @@ _QUOTE_CLASSES = _names("gmail_quote gmail_quote_container protonmail_quote miss
 #: Lines of their own that say who wrote what is quoted below.
 _ATTRIBUTIONS = _names("moz-cite-prefix gmail_attr airmail_on reply-intro")
 #: Where these begin, the mail that is answered begins, and goes on to the end.
-_REST = ("divRplyFwdMsg", "OLK_SRC_BODY_SECTION", "mail-editor-reference-message-container", "stopSpelling", "zwchr")
+_REST = ("divRplyFwdMsg", "stopSpelling", "zwchr")
+#: These hold all of the mail that is answered, and nothing else; what follows them may be an answer again.
+_HOLDERS = ("OLK_SRC_BODY_SECTION", "mail-editor-reference-message-container")
+_ZIMBRA_MARKERS = ("__HEADERS__", "__QUOTED_TEXT__")
 #: The line that Word draws above its header block.
 _WORD_BORDER = re.compile(r"border-top:\s?(?:solid\s?)?#(?:e1e1e1|b5c4df)|border-color: rgb\(181, 196, 223\)", re.I)
 _NO_BORDER = re.compile(r"border\s?:\s?(?:none|0)|border-style\s?:\s?none", re.I)
@@ -206,7 +209,7 @@ def _begins_rest(node: LexborNode) -> bool:
     if node.tag not in ("div", "span", "hr"):
         return False
     if _attribute(node, "id").endswith(_REST):
-        return True
+        return not _attribute(node, "data-marker")
     return bool(_WORD_BORDER.search(_attribute(node, "style"))) and _bold(node) > 2
 
 
@@ -233,8 +236,12 @@ def _is_quote(node: LexborNode) -> bool:
         # Mail programs indent by a blockquote without a border; elsewhere the blockquote is the quote.
         style = _attribute(node, "style")
         return bool(classes or _attribute(node, "type")) or not _NO_BORDER.search(style) or "border-left" in style
-    if node.tag == "div" and ("yahoo_quoted" in _attribute(node, "id") or _attribute(node, "name") == "quote"):
-        return True
+    if node.tag in ("div", "span"):
+        name = _attribute(node, "id")
+        if "yahoo_quoted" in name or name.endswith(_HOLDERS):
+            return True
+        if _attribute(node, "name") == "quote" or _attribute(node, "data-marker") in _ZIMBRA_MARKERS:
+            return True
     if any(name.endswith("yahoo_quoted") for name in classes):
         return True
     return not _QUOTE_CLASSES.isdisjoint(classes) and not any(one.tag == "blockquote" for one in _first_within(node))

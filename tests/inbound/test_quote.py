@@ -252,6 +252,7 @@ HEADER = "<b>Xrom:</b> Acme<br><b>Xent:</b> Xonday<br><b>Xo:</b> Bea<br>"
         f'<div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt"><p>{HEADER}</p></div><p>#close</p>',
         f'<div id="mail-editor-reference-message-container"><div>{HEADER}</div><p>#close</p></div>',
         f'<hr id="zwchr"><div>{HEADER}</div><div>#close</div>',
+        f'<hr id="zwchr" data-marker="x"><div data-marker="__QUOTED_TEXT__">{HEADER}#close</div>',
         f'<span id="OLK_SRC_BODY_SECTION"><div>{HEADER}</div>#close</span>',
         f'<div id="ydp1yahoo_quoted_2" class="ydp1yahoo_quoted"><div>{HEADER}</div>#close</div>',
         f'<div name="quote" style="border-left:2px solid #C3D9E5"><div>{HEADER}</div>#close</div>',
@@ -269,6 +270,7 @@ def test_what_a_program_marks_in_html_is_a_quote_in_any_language(html: str) -> N
         '<p>It works.</p><blockquote style="margin:0 0 0 40px;border:none;padding:0px">So it does.</blockquote><p>Bea</p>',
         '<p>It works.</p><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p>So it does.</p></div><p>Bea</p>',
         '<div class="moz-cite-prefix">It works.<br>So it does.<br>On 2.3.26 Acme wrote:</div><blockquote>x</blockquote>Bea',
+        '<div id="mail-editor-reference-message-container">x</div>It works.<br>So it does.<br>Bea',
         '<div class="gmail_quote"><div><blockquote class="gmail_quote">x</blockquote>It works.<br>So it does.</div></div>Bea',
     ],
 )
