@@ -191,7 +191,9 @@ def _show_reading(reading: Reading) -> None:
         if value:
             say(f"{name + ':':<10}{one_line(value)}")
     for file in reading.attachments:
-        inside = {"tnef": ", out of winmail.dat", "smime": ", out of the signed mail"}.get(file.container, "")
+        inside = {"tnef": ", out of winmail.dat", "smime": ", out of the signed mail", "text": ", out of the text"}.get(
+            file.container, ""
+        )
         shown = ", shown in the text" if file.inline else ""
         kind = f"{one_line(file.type)}, {size_in_words(file.size)}{inside}{shown}"
         say(f"{'File:':<10}{one_line(file.name or 'unnamed')} ({kind})")

@@ -48,10 +48,10 @@ class Kind(StrEnum):
 class Attachment:
     """One attached part: where its encoded bytes lie in the raw mail and how to decode them.
 
-    ``name`` is a label for people (no path, no control characters, at most 150 characters), "" where the mail gives none.
+    ``name`` is a label for people (no path, no control characters, at most 250 characters), "" where the mail gives none.
     ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail. Where the part is a
-    ``container`` ("tnef" or "smime"), this is its file number ``member``. ``inline`` tells a picture that the text refers
-    to (RFC 2392). ``digest`` is the same for pictures of the same bytes; "" for other files, and for large ones.
+    ``container`` ("tnef", "smime" or "text"), this is its file number ``member``. ``inline`` tells a picture that the text
+    refers to (RFC 2392). ``digest`` is the same for pictures of the same bytes; "" for other files, and for large ones.
     """
 
     name: str

@@ -10,7 +10,7 @@ from hashlib import sha256
 from urllib.parse import unquote
 
 from helpdesk.domain.reading import Attachment, Forwarded
-from helpdesk.inbound import addresses, invitation, mime, smime, tnef
+from helpdesk.inbound import addresses, invitation, mime, plain, smime, tnef
 from helpdesk.inbound.charset import clean, decode
 from helpdesk.inbound.header import first, line
 from helpdesk.inbound.html import to_text
@@ -26,9 +26,15 @@ _CID = re.compile(rb"\bcid:([^\s\"'<>()\[\]]{1,250})", re.I)
 _POOR, _RICHER = 600, 8
 #: It is taken for that where it has less than this share of the words.
 _POOR_SHARE = 0.3
-_ENCRYPTED = (
-    "[The mail is encrypted with {how}: only the programs of its writer and reader can open it. It is kept whole.]"
+#: Text that is read as HTML, that is for programs, and that is a file whatever stands in it.
+_HTML = ("text/html", "application/xhtml+xml")
+_ENRICHED = ("text/enriched", "text/richtext")
+_RTF = ("text/rtf", "application/rtf", "text/richtext")
+_NO_TEXT = re.compile(
+    r"text/(?:calendar|csv|css|x-amp-html|watch-html|rfc822-headers|xml|javascript|tab-separated-values"
+    r"|(?:x-)?(?:v?card|vcalendar|patch|diff|log|python|c|java|sh|sql)|directory)"
 )
+MAILS = ("message/rfc822", "message/global", "message/news")
 
 
 def capped(text: str) -> str:
@@ -70,13 +76,13 @@ class Body:
 
     def _alternative(self, children: Sequence[int]) -> str:
         """Plain text where there is any that says as much, else the richest version that has text."""
-        plain = [child for child in children if self.parts[child].type == "text/plain"]
-        texts = dict.fromkeys(text for child in plain if (text := self.text(child)).strip())
+        simple = [child for child in children if self.parts[child].type == "text/plain"]
+        texts = dict.fromkeys(text for child in simple if (text := self.text(child)).strip())
         shown = "\n\n".join(text.strip("\n") for text in texts)
         if shown and not self._may_be_poor(shown, children):
             return shown
         for child in reversed(children):
-            if child not in plain and (text := self.text(child)).strip():
+            if child not in simple and (text := self.text(child)).strip():
                 poor = len(_WORDS.findall(shown)) < _POOR_SHARE * len(_WORDS.findall(text))
                 return text if poor else shown
         return shown
@@ -91,11 +97,18 @@ class Body:
         # A multipart whose border never comes is text; so is a mail that is one text part, however it is labelled.
         if part.type.startswith("multipart/"):
             return True
-        if part.type not in ("text/plain", "text/html"):
+        if part.type not in _HTML and (not part.type.startswith("text/") or _NO_TEXT.fullmatch(part.type)):
             return False
         disposition = part.disposition[0]
+        if number == 0:
+            return True
         if not part.name:
-            return disposition != "attachment" or number == 0
+            return disposition != "attachment"
+        if disposition != "attachment" and self.parts[part.parent].type in (
+            "multipart/alternative",
+            "multipart/related",
+        ):
+            return part.type in ("text/plain", "text/html")
         # Some mailers name the text itself; a long one is a file that was only meant to be shown at once.
         return part.type == "text/plain" and disposition == "inline" and part.end - part.start <= _MAX_NAMED_TEXT
 
@@ -104,9 +117,14 @@ class Body:
         self.budget = max(self.budget - len(body), 0)
         raw = mime.decode_body(body, part.encoding)[:MAX_BODY]
         label = part.params.get("charset", "")
-        if part.type == "text/html":
+        if part.type in _HTML:
             return clean(to_text(decode(raw, label or _html_charset(raw))))
-        text = clean(decode(raw, label))
+        if part.type in _RTF and raw.lstrip().startswith(b"{\\rtf"):
+            return clean(tnef.rtf_text(raw))
+        if part.type in _ENRICHED:
+            return clean(plain.enriched(clean(decode(raw, label))))
+        around = plain.uuencoded(raw)[0]
+        text = plain.without_armour(clean(decode(around if around.strip() else raw, label)))
         if part.params.get("format", "").strip().lower() == "flowed":
             text = unflow(text, part.params.get("delsp", "").strip().lower() == "yes")
         return text
@@ -117,6 +135,7 @@ class Body:
 
     def _in_containers(self) -> str:
         found = [self._opened(number).text for number in self._containers()]
+        found += [self._leaf(part) for part in self.parts if part.type in _RTF]
         for part in self.parts:
             if part.type == "text/calendar":
                 found.append(invitation.words(self._calendar(part)))
@@ -131,7 +150,7 @@ class Body:
             pgp = part.type == "multipart/encrypted" and "pgp" in part.params.get("protocol", "").lower()
             secret = part.type in smime.TYPES and smime.is_encrypted(self._decoded(part))
             if pgp or secret:
-                return _ENCRYPTED.format(how="PGP" if pgp else "S/MIME")
+                return plain.ENCRYPTED.format(how="PGP" if pgp else "S/MIME")
         return ""
 
     def _containers(self) -> Iterator[int]:
@@ -162,7 +181,11 @@ class Body:
     def _attached(self) -> Iterator[Attachment]:
         containers = set(self._containers())
         for number, part in enumerate(self.parts):
-            if (part.is_multipart and self.children[number]) or (self._is_text(number) and not part.name):
+            if part.is_multipart and self.children[number]:
+                continue
+            if self._is_text(number) and part.type == "text/plain":
+                yield from self._within(part)
+            if self._is_text(number) and not part.name:
                 continue
             if number in containers and (files := self._opened(number).files or self._opened(number).text):
                 yield from self._members(part, files)
@@ -204,9 +227,19 @@ class Body:
                 digest = _digest(kind, file.data)
                 yield Attachment(name, kind, size, *where, container="tnef", member=member, digest=digest)
 
+    def _within(self, part: mime.Part) -> Iterator[Attachment]:
+        """The files in uuencode within a text."""
+        if self.data.find(b"begin ", part.start, part.end) < 0 and part.encoding not in ("base64", "quoted-printable"):
+            return
+        for member, file in enumerate(plain.uuencoded(self._decoded(part))[1]):
+            name = mime.clean_name(file.name)
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            where = (part.start, part.end, _encoding(part))
+            yield Attachment(name, kind, len(file.data), *where, container="text", member=member)
+
     def attached_mail(self, note: str) -> Forwarded | None:
         """The first mail that is attached, as what it forwards; ``note`` is what the mail around it says."""
-        part = next((one for one in self.parts if one.type == "message/rfc822"), None)
+        part = next((one for one in self.parts if one.type in MAILS), None)
         if part is None:
             return None
         # A wrapped mail may be encoded itself, though RFC 2046 section 5.2.1 forbids it.
@@ -224,8 +257,9 @@ class Body:
 
     def _name_of(self, part: mime.Part) -> str:
         """A name for attached mails and invitations, which often come without one."""
-        if part.type == "message/rfc822":
-            fields, _, _ = mime.read_fields(self.data[: part.end], part.start)
+        if part.type in MAILS:
+            begin = self.data[part.start : min(part.end, part.start + 2 * mime.MAX_HEADER_BYTES)]
+            fields, _, _ = mime.read_fields(mime.decode_body(begin, part.encoding), 0)
             subject = mime.clean_name(line(first(fields, "subject"), 100).replace("/", "-").replace("\\", "-"))
             return f"{subject or 'mail'}.eml"
         return "invite.ics" if part.type == "text/calendar" else ""
@@ -239,6 +273,9 @@ def decode_attachment(data: bytes, attachment: Attachment) -> bytes:
     if attachment.container == "tnef":
         files = tnef.open_(outer).files
         return files[attachment.member].data if attachment.member < len(files) else b""
+    if attachment.container == "text":
+        coded = plain.uuencoded(outer)[1]
+        return coded[attachment.member].data if attachment.member < len(coded) else b""
     inner = smime.content(outer) or b""
     within = Body(inner, mime.split(inner), wrapped=True).attachments()
     return decode_attachment(inner, within[attachment.member]) if attachment.member < len(within) else b""

@@ -12,8 +12,9 @@ from helpdesk.inbound.charset import clean_line, decode
 Fields = Mapping[str, Sequence[str]]
 
 MAX_WORDS = 2000
-_WORD = re.compile(r"=\?([^?\s]{1,80})\?([bBqQ])\?([^?]*+)\?=")
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]+")
+#: Mailers leave spaces and question marks as they are; what is cut off at the end of the value is a word, too.
+_WORD = re.compile(r"=\?\s?([^?\s]{1,80})\s?\?([bBqQ])\?((?:[^?=]++|\?(?!=)|=(?!\?[^=]))*+)(?:\?=|\Z)")
+_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]+")
 
 
 def first(fields: Fields, name: str) -> str:
@@ -53,7 +54,7 @@ def decode_words(value: str) -> str:
             between = ""
         # White space between two encoded words is not shown, whatever their charsets (RFC 2047 section 6.2).
         out.append(between if between.strip() or not position else "")
-        run.append((match[2].lower(), match[3]))
+        run.append((match[2].lower(), match[3] if match[0].endswith("?=") else match[3].rstrip("?=")))
         charset = label
         position = match.end()
     if run:
@@ -69,9 +70,9 @@ def _decode_run(run: list[tuple[str, str]], charset: str) -> str:
 
 
 def _b(text: str) -> bytes:
-    kept = _NOT_BASE64.sub("", text)
-    kept = kept[: len(kept) - (len(kept) % 4 == 1)]
-    return binascii.a2b_base64(kept + "=" * (-len(kept) % 4))
+    """Out of base64; behind padding another piece may begin, as where programs join what they have encoded apart."""
+    pieces = [piece[: len(piece) - (len(piece) % 4 == 1)] for piece in _NOT_BASE64.sub("", text).split("=")]
+    return b"".join(binascii.a2b_base64(piece + "=" * (-len(piece) % 4)) for piece in pieces if piece)
 
 
 def _q(text: str) -> bytes:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from helpdesk.inbound import plain
 from helpdesk.inbound.charset import clean_line, decode_raw
 from helpdesk.inbound.charset import decode as decode_text
 from helpdesk.inbound.header import Fields, decode_words, first
@@ -25,7 +26,7 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_HEADER_TOTAL = 2 * 1024 * 1024
 #: Lines that begin with ``--`` and are looked at; a mail with more of them is read only up to there.
 MAX_BORDER_LINES = 40_000
-MAX_NAME = 150
+MAX_NAME = 250
 
 TOO_DEEP = f"parts nested more than {MAX_DEPTH} deep"
 TOO_MANY_PARTS = f"more than {MAX_PARTS:,} parts"
@@ -49,7 +50,12 @@ class Part:
     @property
     def encoding(self) -> str:
         """The transfer encoding in lower case, "" where none is named."""
-        words = first(self.fields, "content-transfer-encoding").lower().replace(";", " ").split(maxsplit=1)
+        value = first(self.fields, "content-transfer-encoding").lower()[:100]
+        if "base64" in (bare := _NOT_A_LETTER.sub("", value)):
+            return "base64"
+        if bare.startswith("quoted") or bare in ("qp", "q"):
+            return "quoted-printable"
+        words = value.replace(";", " ").split(maxsplit=1)
         return words[0].strip("\"'") if words else ""
 
     @property
@@ -61,6 +67,9 @@ class Part:
     def name(self) -> str:
         """The cleaned file name, "" where the part gives none."""
         return clean_name(self.disposition[1].get("filename") or self.params.get("name", ""))
+
+
+_NOT_A_LETTER = re.compile(r"[^a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +100,22 @@ def split(data: bytes, into_messages: bool = False) -> Tree:
 class _Splitter:
     def __init__(self, data: bytes, into_messages: bool) -> None:
         # Mails whose only line end is a bare CR exist; the offsets stay the same.
-        self.data = data if b"\n" in data or b"\r" not in data else data.replace(b"\r", b"\n")
+        self.data = _LONE_CR.sub(b"\n", data) if _CR_IN_HEADER.match(data) else data
         self.into_messages = into_messages
         self.heads: list[tuple[Fields, str, Mapping[str, str], int, int, bool]] = []
         self.ends: list[int] = []
         self.open: list[_Open] = []
         self.known: set[bytes] = set()
+        #: Multiparts whose last border has come: another part of theirs may follow all the same.
+        self.closed: dict[bytes, tuple[int, int]] = {}
+        self.charset = ""
         self.header_bytes = 0
         self.problem = ""
 
     def run(self) -> Tree:
         position = self._start_part(0)
         looked = 0
-        while self.known:
+        while self.known or self.closed:
             # A border may stand at the very start of a body, so its line break is the byte before the position.
             at = self.data.find(b"\n--", max(position - 1, 0))
             if at < 0:
@@ -125,6 +137,9 @@ class _Splitter:
     def _border(self, at: int) -> int:
         """Act on the line behind the line break at ``at``; the position from which to search on."""
         text = self.data[at + 3 : at + 3 + 300].partition(b"\n")[0].rstrip()
+        if text in self.closed and self.closed[text][1] == (self.open[-1].number if self.open else -1):
+            self.open.append(_Open(self.closed.pop(text)[0], text))
+            self.known.add(text)
         last = text not in self.known
         border = text[:-2] if last and text.endswith(b"--") else text
         if border not in self.known:
@@ -134,6 +149,7 @@ class _Splitter:
         line_end = self.data.find(b"\n", at + 1)
         line_end = len(self.data) if line_end < 0 else line_end
         if last:
+            self.closed[border] = self.open[level].number, self.open[level - 1].number if level else -1
             self._close(level, line_end)
             return line_end
         if len(self.heads) >= MAX_PARTS:
@@ -145,7 +161,7 @@ class _Splitter:
         """Read a part's header; the position where its body begins."""
         while True:
             begin = position
-            fields, position, problem = read_fields(self.data, begin)
+            fields, position, problem = read_fields(self.data, begin, self.charset)
             self.header_bytes += position - begin
             self.problem = self.problem or problem or (HEADER_TOO_LONG if self.header_bytes > MAX_HEADER_TOTAL else "")
             parent = self.open[-1].number if self.open else -1
@@ -153,7 +169,8 @@ class _Splitter:
             if parent >= 0 and self.heads[parent][1] == "multipart/digest":
                 default = "message/rfc822"
             kind, params = content_type(fields.get("content-type", ("",))[-1], default)
-            border = _boundary(self.data, position, params) if kind.startswith("multipart/") else b""
+            self.charset = self.charset or params.get("charset", "")
+            border = self._boundary(position, params) if kind.startswith("multipart/") else b""
             message = self.into_messages and kind == "message/rfc822"
             if (border or message) and len(self.open) >= MAX_DEPTH:
                 self.problem = self.problem or TOO_DEEP
@@ -167,6 +184,17 @@ class _Splitter:
             if not message or len(self.heads) >= MAX_PARTS:
                 return position
 
+    def _boundary(self, position: int, params: Mapping[str, str]) -> bytes:
+        """The boundary of a multipart: as declared, or what its first border shows where the declared one never comes."""
+        declared = params.get("boundary", "").strip("'\" \t").encode("utf-8", "replace")[:250].rstrip()
+        if declared and self.data.find(b"--" + declared, position, position + _FAR) >= 0:
+            return declared
+        found = _BORDER.search(self.data, max(position - 1, 0), position + _NEAR)
+        if found and found[1] not in self.known:
+            return found[1]
+        body = self.data[position : position + _NEAR]
+        return declared or (body[2:].partition(b"\n")[0].strip()[:250] if body.startswith(b"--") else b"")
+
     def _close(self, level: int, end: int) -> None:
         for part in self.open[level:]:
             self.ends[part.number] = end
@@ -174,15 +202,28 @@ class _Splitter:
         self.known = {part.border for part in self.open if part.border}
 
 
-#: White space above a header, where what follows is one beyond doubt.
+#: A border within so many octets is the declared one; within so many, an undeclared one is looked for.
+_FAR, _NEAR = 100_000, 2000
+_BORDER = re.compile(rb"(?:^|\n)--([^\r\n]{1,250}?)[ \t]{0,9}\r{0,2}\n(?=content-[a-z-]{3,40}[ \t]?:)", re.I)
+_LONE_CR = re.compile(rb"\r(?!\r?\n)")
+_CR_IN_HEADER = re.compile(rb"[^\r\n]{0,2000}\r(?:[^\r\n]|\r(?!\n))")
+#: A mark or white space above a header, where what follows is one beyond doubt.
 _BLANK_START = re.compile(
-    rb"(?:[ \t]{0,500}\r?\n){1,20}(?=(?:return-path|received|delivered-to|from|to|subject|date|mime-version|message-id):)",
+    rb"(?:\xef\xbb\xbf)?(?:[ \t]{0,500}\r?\n){0,20}"
+    rb"(?=(?:return-path|received|delivered-to|from|to|subject|date|mime-version|message-id):)",
     re.I,
 )
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-#: Behind a line that is no field a header goes on only where its most needed one is still to come.
+#: Behind a line that is no field a header goes on only where its most needed ones are still to come.
 _MAX_STRAYS = 20
-_GOES_ON = re.compile(rb"\n(?:to|subject|date|received|message-id):[^\n]*\n(?:[^\n]*\n){0,30}?from:", re.I)
+_GOES_ON = {
+    "from": re.compile(
+        rb"\n(?:from:|(?:to|subject|date|received|message-id|return-path):[^\n]*\n(?:[^\n]*\n){0,30}?from:)", re.I
+    ).search,
+    "content-type": re.compile(
+        rb"\n(?:(?:[!-9;-~]{1,60}:|[ \t])[^\n]*\n){0,20}?content-type:[ \t]?(?:text|multipart|application)/", re.I
+    ).match,
+}
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,200}")
 
 
@@ -192,21 +233,27 @@ def read_fields(data: bytes, start: int, charset: str = "") -> tuple[dict[str, l
     The header ends at the blank line, or before the first line that is no header field: mails without a blank line
     exist, and their words must not be lost. ``charset`` is a guess for raw bytes that are not UTF-8.
     """
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[list[str]]] = {}
+    body, problem = _read_fields(data, start, charset, fields)
+    return {name: ["".join(pieces) for pieces in values] for name, values in fields.items()}, body, problem
+
+
+def _read_fields(data: bytes, start: int, charset: str, fields: dict[str, list[list[str]]]) -> tuple[int, str]:
     if start == 0 and (blank := _BLANK_START.match(data)):
         start = blank.end()
     if data.startswith((b"\n", b"\r\n"), start):
-        return fields, data.find(b"\n", start) + 1, ""
+        return data.find(b"\n", start) + 1, ""
     limit = start + MAX_HEADER_BYTES
     blank = _BLANK_LINE.search(data, start, limit + 3)
     problem = "" if blank or len(data) <= limit else HEADER_TOO_LONG
-    lines = data[start : blank.start() if blank else limit].split(b"\n")
+    end = blank.start() if blank else limit
+    lines = data[start:end].split(b"\n")
     position, count, strays = start, 0, 0
-    values: list[str] | None = None
+    values: list[list[str]] | None = None
     for line in lines:
         text = decode_raw(line, charset)
         if text.startswith((" ", "\t")) and values:
-            values[-1] += text.rstrip("\r")
+            values[-1].append(text.rstrip("\r"))
         elif text.startswith(("From ", ">From ")):
             values = None
         else:
@@ -214,22 +261,22 @@ def read_fields(data: bytes, start: int, charset: str = "") -> tuple[dict[str, l
             name = name.rstrip(" \t")
             if not colon or not _FIELD_NAME.fullmatch(name):
                 strays += 1
-                if (
-                    strays <= _MAX_STRAYS
-                    and "from" not in fields
-                    and _GOES_ON.search(data, position + len(line), blank.start() if blank else position)
+                begin = position + len(line)
+                if strays <= _MAX_STRAYS and any(
+                    name not in fields and goes_on(data, begin, end + 1 if blank else begin)
+                    for name, goes_on in _GOES_ON.items()
                 ):
                     position += len(line) + 1
                     continue
                 # Only a header that runs into the bound is a bomb; text without a blank line before it is a body.
-                return fields, min(position, len(data)), ""
+                return min(position, len(data)), ""
             count += 1
             if count > MAX_HEADERS:
-                return fields, blank.end() if blank else position, TOO_MANY_HEADERS
+                return blank.end() if blank else position, TOO_MANY_HEADERS
             values = fields.setdefault(name.lower(), [])
-            values.append(value.strip(" \r"))
+            values.append([value.strip(" \r")])
         position += len(line) + 1
-    return fields, blank.end() if blank else min(limit, len(data)), problem
+    return blank.end() if blank else min(limit, len(data)), problem
 
 
 def _boundary(data: bytes, position: int, params: Mapping[str, str]) -> bytes:
@@ -242,7 +289,14 @@ def _boundary(data: bytes, position: int, params: Mapping[str, str]) -> bytes:
 
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+")
-_PARAMETER = re.compile(r';[\s;]*+([^=;\s"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;]*+))', re.S)
+#: The run of separators is taken even where no parameter follows it, so that it is looked at once.
+_PARAMETER = re.compile(
+    r';[\s;]*+(?:([^=;\s"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?|([^;]*+(?:;(?![^;=]*+=)[^;]*+)*+)))?', re.S
+)
+#: No semicolon behind the value, or no value at all before the first parameter.
+_NO_SEMICOLON = re.compile(r"\s*+(?:[a-z0-9/_.+-]{1,100}(?:\s*+,\s*+|\s++))?(?=[a-z0-9*-]{1,40}\s?=)", re.I)
+#: RFC 2231 without the star that says so.
+_NO_STAR = re.compile(r"[a-z0-9-]{3,20}'[a-z-]{0,10}'.*%[0-9a-f]{2}", re.I)
 _SECTION = re.compile(r"(.+?)\*(\d{1,3})?(\*)?")
 _MAX_PARAMS = 100
 _MAX_VALUE = 16 * 1024
@@ -253,7 +307,9 @@ def content_type(value: str, default: str = "text/plain") -> tuple[str, Mapping[
     kind, params = value_and_params(value)
     if not kind:
         return default, params
-    return (kind if _TYPE.fullmatch(kind) else "text/plain"), params
+    if _TYPE.fullmatch(kind):
+        return kind, params
+    return ("text/html" if "html" in kind and "plain" not in kind else "text/plain"), params
 
 
 def value_and_params(value: str) -> tuple[str, Mapping[str, str]]:
@@ -263,21 +319,33 @@ def value_and_params(value: str) -> tuple[str, Mapping[str, str]]:
     ('attachment', {'filename': 'naïve.txt'})
     """
     value = value[:_MAX_VALUE]
+    if early := _NO_SEMICOLON.match(value):
+        value = f"{early[0].rstrip(' ,')};{value[early.end() :]}"
     main = value.partition(";")[0].split(maxsplit=1)
-    plain: dict[str, str] = {}
+    simple: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
     for count, match in enumerate(_PARAMETER.finditer(value)):
         if count >= _MAX_PARAMS:
             break
+        if match[1] is None:
+            continue
         name = match[1].lower()
-        text = match[2].replace('\\"', '"').replace("\\\\", "\\") if match[2] is not None else match[3].strip()
+        text = match[2].replace('\\"', '"').replace("\\\\", "\\") if match[2] is not None else match[3]
+        # An unquoted name may hold semicolons.
+        text = (
+            text.strip(" \t\r\n;")
+            if match[2] is not None or name in ("name", "filename")
+            else text.partition(";")[0].strip()
+        )
         section = _SECTION.fullmatch(name) if "*" in name else None
         if section:
             extended = bool(section[3]) or section[2] is None
             sections.setdefault(section[1], {})[int(section[2] or 0)] = (text, extended)
-        else:
-            plain.setdefault(name, text)
-    params = {name: decode_words(text) for name, text in plain.items()}
+        elif _NO_STAR.match(text):
+            sections.setdefault(name, {})[0] = (text, True)
+        elif text:
+            simple.setdefault(name, text)
+    params = {name: decode_words(text) for name, text in simple.items()}
     params |= {name: _joined(found) for name, found in sections.items()}
     return (main[0].lower() if main else ""), params
 
@@ -294,6 +362,9 @@ def _joined(sections: Mapping[int, tuple[str, bool]]) -> str:
     return decode_words(decode_text(bytes(out), charset or "utf-8"))
 
 
+_PATH = re.compile(r"/|~|\.{1,2}/|[a-z]:/|file:|(?:[^/]*/){1,20}\.\./", re.I)
+
+
 def clean_name(name: str) -> str:
     r"""A file name as a label: no path, no control or bidi characters, at most MAX_NAME characters.
 
@@ -301,7 +372,12 @@ def clean_name(name: str) -> str:
     ('passwd', 'agnp.exe')
     """
     line = clean_line(name, _MAX_VALUE)
-    label = line.replace("\\", "/").rstrip("/ ").rpartition("/")[2].strip().lstrip(".-~ ")
+    label = line.replace("\\", "/").strip('" ').rstrip("/ ")
+    if label.startswith("'") and label.endswith("'"):
+        label = label.strip("'")
+    # A path ends in the name; a slash in what is no path ("Invoice 7/2026.pdf") is one of its characters.
+    label = label.rpartition("/")[2] if _PATH.match(label) else label.replace("/", "-")
+    label = label.strip().lstrip(".-~ ")
     if len(label) <= MAX_NAME:
         return label
     stem, dot, ending = label.rpartition(".")
@@ -310,7 +386,10 @@ def clean_name(name: str) -> str:
     return label[: MAX_NAME - 1] + "…"
 
 
-_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+#: White space behind the mark of a soft break, as servers add it.
+_SOFT_BREAK = re.compile(rb"=[ \t]++(\r?\n)")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 
 
 def decode_body(body: bytes, encoding: str) -> bytes:
@@ -318,43 +397,42 @@ def decode_body(body: bytes, encoding: str) -> bytes:
     if encoding == "base64":
         return _base64(body)
     if encoding == "quoted-printable":
-        return binascii.a2b_qp(body)
+        return binascii.a2b_qp(_SOFT_BREAK.sub(rb"=\1", body))
     if encoding in ("x-uuencode", "uuencode", "uue", "x-uue"):
         return _uu(body)
     return body
 
 
+_CODED_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}+={0,2}[ \t\r]{0,9}(?:\n|$)")
+
+
 def _base64(body: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(body)
-    except binascii.Error:
-        kept = body.translate(None, _NOT_BASE64)
-        kept = kept[: len(kept) - (len(kept) % 4 == 1)]
-        return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+    """Out of base64; behind padding more of it may come. Plain text, as lists put below it, stays plain text."""
+    if not body.translate(None, _BASE64 + b" \t\r\n"):
+        return _pieces(body)
+    lines = body.split(b"\n")
+    last = len(lines)
+    while last and not _CODED_LINE.match(lines[last - 1]):
+        last -= 1
+    rest = b"\n".join(lines[last:])
+    below = rest if rest.count(b" ") > (1 if last else len(body) // 20) else b""
+    coded = _pieces(b"".join(lines[:last]) if below else body)
+    return coded + b"\n" + below if coded and below else coded or below
+
+
+def _pieces(coded: bytes) -> bytes:
+    pieces = [piece for piece in coded.translate(None, _NOT_BASE64).split(b"=") if piece]
+    pieces = [piece[: len(piece) - (len(piece) % 4 == 1)] for piece in pieces]
+    return b"".join(binascii.a2b_base64(piece + b"=" * (-len(piece) % 4)) for piece in pieces)
+
+
+_UU_BEGIN = re.compile(rb"^begin [^\n]*\n", re.M)
+_UU_END = re.compile(rb"^end[ \t\r]*$", re.M)
 
 
 def _uu(body: bytes) -> bytes:
-    out = bytearray()
-    inside = False
-    for line in body.splitlines():
-        if not inside:
-            inside = line.startswith(b"begin ")
-        elif line.strip() in (b"end", b"`"):
-            if line.strip() == b"end":
-                break
-        else:
-            out += _uu_line(line)
-    return bytes(out)
-
-
-def _uu_line(line: bytes) -> bytes:
-    try:
-        return binascii.a2b_uu(line)
-    except binascii.Error:
-        pass
-    # Some encoders pad lines wrongly: the first byte says how many bytes the line holds.
-    wanted = ((((line[0] - 32) & 63) * 4 + 5) // 3) if line else 0
-    try:
-        return binascii.a2b_uu(line[:wanted])
-    except binascii.Error:
+    begin = _UU_BEGIN.search(body)
+    if begin is None:
         return b""
+    end = _UU_END.search(body, begin.end())
+    return plain.uu_bytes(body[begin.end() : end.start() if end else len(body)])

@@ -161,7 +161,7 @@ def _text(properties: dict[int, bytes]) -> str:
         return clean(decode(body))
     if html := properties.get(_PR_HTML, b""):
         return clean(to_text(decode(html)))
-    return clean(_rtf_text(_uncompressed(properties.get(_PR_RTF, b""))))
+    return clean(rtf_text(_uncompressed(properties.get(_PR_RTF, b""))))
 
 
 #: The dictionary that compressed RTF begins with (MS-OXRTFCP section 2.1.3.1).
@@ -210,7 +210,7 @@ _AS = {b"par": "\n", b"line": "\n", b"tab": "\t", b"row": "\n", b"cell": "\t", b
        b"lquote": "‘", b"rquote": "’", b"ldblquote": "“", b"rdblquote": "”"}  # fmt: skip
 
 
-def _rtf_text(rtf: bytes) -> str:
+def rtf_text(rtf: bytes) -> str:
     """The words of an RTF document."""
     codepage = re.search(rb"\\ansicpg(\d{3,5})", rtf[:2000])
     charset = f"cp{codepage[1].decode()}" if codepage else "cp1252"

@@ -248,7 +248,7 @@ def test_a_meeting_beside_a_text_leaves_the_text_alone():
 def test_any_bytes_may_be_opened(more, start):
     tnef.open_(start + more)
     smime.content(start + more)
-    tnef._rtf_text(b"{\\rtf1" + more)
+    tnef.rtf_text(b"{\\rtf1" + more)
     tnef._uncompressed(b"\0" * 8 + b"LZFu" + b"\0" * 4 + more)
     "".join(tnef.open_(start + more).text).encode()
 
