@@ -17,7 +17,9 @@ MAX_ADDRESSES = 500
 _MAX_VALUE = 64 * 1024
 _MAX_NAME = 200
 
-_TOKEN = re.compile(r'"((?:[^"\\]++|\\.)*+)("?)|([(),:;<>])|([^"(),:;<>]++)', re.S)
+_WORD = r"=\?[^?\s<>@\"]{1,80}\?[bBqQ]\?[^?<>@\"]{0,500}\?="
+#: An encoded word is one piece whatever marks of a list stand in it; an address in it is none.
+_TOKEN = re.compile(rf'"((?:[^"\\]++|\\.)*+)("?)|([(),:;<>])|((?:{_WORD}|(?!{_WORD})[^"(),:;<>])++)', re.S)
 _IN_COMMENT = re.compile(r"[()]|\\.|[^()\\]++|\\", re.S)
 _LOCAL = re.compile(r"[^\s\"(),:;<>@\[\]\\]+")
 _LABEL = re.compile(r"[^\s\"(),:;<>@\[\]\\.!#$%&'*+/=?^`{|}~]+")
@@ -48,7 +50,9 @@ def strict_sender(values: Sequence[str]) -> tuple[Mailbox | None, str]:
 def _one_mailbox(value: str) -> Mailbox:
     if len(value) > 2000:
         raise _Malformed("is longer than 2,000 characters")
-    tokens, comments, whole = _tokens(value)
+    tokens, whole = _tokens(value)
+    comments = [text for kind, text in tokens if kind == "comment"]
+    tokens = [token for token in tokens if token[0] != "comment"]
     if not whole:
         raise _Malformed("has an open quote or comment")
     marks = [text for kind, text in tokens if kind == "mark"]
@@ -98,52 +102,118 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp")
 
 
 def mailboxes(values: Sequence[str]) -> tuple[Mailbox, ...]:
-    """All mailboxes of these header values, groups opened, what is no address left out; at most MAX_ADDRESSES."""
+    """All mailboxes of these header values, groups opened, what is no address left out; at most MAX_ADDRESSES.
+
+    >>> [one.address for one in mailboxes(["Doe, Jane <j@x.example> 'bob@x.example'; <@relay.example:al@x.example>"])]
+    ['j@x.example', 'bob@x.example', 'al@x.example']
+    """
     found: list[Mailbox] = []
     for value in values:
-        tokens, comments, _ = _tokens(value[:_MAX_VALUE])
+        tokens = _loose_tokens(value[:_MAX_VALUE])
+        grouped = ("mark", ";") in tokens
         piece: list[tuple[str, str]] = []
-        for token in [*tokens, ("mark", ",")]:
-            if token in (("mark", ","), ("mark", ";")):
-                mailbox = _loose(piece, comments)
-                if mailbox:
-                    found.append(mailbox)
+        position = 0
+        while position < len(tokens) and len(found) < MAX_ADDRESSES:
+            kind, text = token = tokens[position]
+            position += 1
+            if token == ("mark", "<"):
+                end = next((i for i in range(position, len(tokens)) if tokens[i] in _ANGLES), len(tokens))
+                addresses, read = _in_angles(tokens[position:end], end < len(tokens) and tokens[end] == ("mark", ">"))
+                if addresses:
+                    found.append(Mailbox(addresses[0], _name(piece)))
+                    found += [Mailbox(address, "") for address in addresses[1:]]
+                    piece = []
+                position += read
+            elif token in (("mark", ","), ("mark", ";")):
+                bare = _bare(piece)
+                found += bare
+                # A comma in a name without quotes: whether it is one tells the angle bracket that follows.
+                piece = [] if bare or not piece else [*piece, ("text", text)]
+            elif token == ("mark", ":") and grouped:
                 piece = []
-                if len(found) >= MAX_ADDRESSES:
-                    return tuple(found)
-            elif token == ("mark", ":") and ("mark", "<") not in piece:
-                piece = []
-            else:
-                piece.append(token)
-    return tuple(found)
+            elif kind != "mark" or text == ":":
+                piece.append(("text", text) if kind == "mark" else token)
+        found += _bare(piece)
+    return tuple(found[:MAX_ADDRESSES])
 
 
-def _loose(piece: list[tuple[str, str]], comments: Sequence[str]) -> Mailbox | None:
-    if ("mark", "<") in piece:
-        opening = len(piece) - 1 - piece[::-1].index(("mark", "<"))
-        inside = [(kind, text) for kind, text in piece[opening + 1 :] if kind != "mark"]
-        address = "".join(f'"{text}"' if kind == "quoted" else text for kind, text in inside[:2]).strip()
-        name = _name(piece[:opening])
-    else:
-        address = "".join(f'"{text}"' if kind == "quoted" else text for kind, text in piece).strip()
-        name = line(comments[0], _MAX_NAME) if len(comments) == 1 else ""
-    address = address.removeprefix("mailto:")
+_ANGLES = (("mark", "<"), ("mark", ">"))
+
+
+def _in_angles(inside: list[tuple[str, str]], closed: bool) -> tuple[list[str], int]:
+    """The addresses between angle brackets, and how many tokens they take; without a closing one it is the first alone."""
+    pieces: list[list[tuple[str, str]]] = [[]]
+    for read, (kind, text) in enumerate(inside):
+        if kind == "mark" and text in ",;":
+            if not closed:
+                inside = inside[:read]
+                break
+            pieces.append([])
+        elif kind == "mark" and text == ":":
+            pieces[-1] = []
+        elif kind in ("text", "quoted"):
+            pieces[-1].append((kind, text))
+    written = ("".join(f'"{text}"' if kind == "quoted" else text for kind, text in piece) for piece in pieces)
+    return [found for one in written if (found := _address(_AROUND_AT.sub("@", one)))], len(inside)
+
+
+def _bare(piece: list[tuple[str, str]]) -> list[Mailbox]:
+    """The mailboxes of a piece without angle brackets; where it is one, a comment or the other words are its name."""
+    words: list[str] = []
+    comments: list[tuple[str, str]] = []
+    for kind, text in piece:
+        if kind == "comment":
+            comments.append((kind, text))
+        elif kind == "quoted":
+            words.append(f'"{text}"')
+        elif text.startswith("@") and words:
+            words[-1] += _AROUND_AT.sub("@", text)
+        else:
+            words += _AROUND_AT.sub("@", text).split()
+    found = [(word, address) for word in words if "@" in word and (address := _address(word))]
+    if len(found) != 1:
+        return [Mailbox(address, "") for _, address in found]
+    others = [("text", word.strip('"')) for word in words if word not in (found[0][0], ":", ",", ";", "mailto")]
+    return [Mailbox(found[0][1], _name(comments if len(comments) == 1 else [] if comments else others))]
+
+
+_AROUND_AT = re.compile(r"[ \t\r\n]{1,20}@[ \t\r\n]{0,20}|@[ \t\r\n]{1,20}")
+
+
+def _address(text: str) -> str:
+    """The address that is written here, "" where it is none."""
+    address = text.strip(" \t\r\n';,").removeprefix("mailto:")
+    address = address.strip("[]") if address.startswith("[") else address
     local, at, domain = address.rpartition("@")
     if not at or not local or not domain or len(address) > 320 or "=?" in address:
-        return None
+        return ""
     if any(c.isspace() or not c.isprintable() for c in address) and not local.startswith('"'):
-        return None
-    return Mailbox(line(address, 320), name)
+        return ""
+    return line(address, 320)
+
+
+def _loose_tokens(value: str) -> list[tuple[str, str]]:
+    """Tokens of a value whose quote or comment may never be closed: then its opening mark is none."""
+    tokens, whole = _tokens(value)
+    for mark in '"', "(":
+        if not whole:
+            tokens, whole = _tokens(value.replace(mark, " "))
+    return tokens
 
 
 def _name(tokens: list[tuple[str, str]]) -> str:
-    return line(" ".join(" ".join(text.split()) for _, text in tokens if text.strip()).replace(" ,", ","), _MAX_NAME)
+    said = " ".join(
+        " ".join(text.split()) for kind, text in tokens if (text.strip() and kind != "comment") or len(tokens) == 1
+    )
+    return line(_BEFORE_MARK.sub(r"\1", said), _MAX_NAME)
 
 
-def _tokens(value: str) -> tuple[list[tuple[str, str]], list[str], bool]:
-    """Tokens (quoted, mark, text), comments, and whether every quote and comment was closed. Linear."""
+_BEFORE_MARK = re.compile(r" ([,;:](?: |$))")
+
+
+def _tokens(value: str) -> tuple[list[tuple[str, str]], bool]:
+    """Tokens (quoted, mark, text, comment), and whether every quote and comment was closed. Linear."""
     tokens: list[tuple[str, str]] = []
-    comments: list[str] = []
     position, whole = 0, True
     while position < len(value):
         match = _TOKEN.match(value, position)
@@ -152,7 +222,7 @@ def _tokens(value: str) -> tuple[list[tuple[str, str]], list[str], bool]:
         position = match.end()
         if match[3] == "(":
             comment, position, closed = _comment(value, position)
-            comments.append(comment)
+            tokens.append(("comment", comment))
             whole = whole and closed
         elif match[3] is not None:
             tokens.append(("mark", match[3]))
@@ -162,7 +232,7 @@ def _tokens(value: str) -> tuple[list[tuple[str, str]], list[str], bool]:
         else:
             whole = whole and bool(match[2])
             tokens.append(("quoted", re.sub(r"\\(.)", r"\1", match[1], flags=re.S)))
-    return tokens, comments, whole
+    return tokens, whole
 
 
 def _comment(value: str, position: int) -> tuple[str, int, bool]:

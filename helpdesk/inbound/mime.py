@@ -407,17 +407,16 @@ _CODED_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}+={0,2}[ \t\r]{0,9}(?:\n|$)")
 
 
 def _base64(body: bytes) -> bytes:
-    """Out of base64; behind padding more of it may come. Plain text, as lists put below it, stays plain text."""
+    """Out of base64; behind padding more of it may come. What lists put below it is left out, plain text stays plain."""
     if not body.translate(None, _BASE64 + b" \t\r\n"):
         return _pieces(body)
     lines = body.split(b"\n")
     last = len(lines)
     while last and not _CODED_LINE.match(lines[last - 1]):
         last -= 1
-    rest = b"\n".join(lines[last:])
-    below = rest if rest.count(b" ") > (1 if last else len(body) // 20) else b""
-    coded = _pieces(b"".join(lines[:last]) if below else body)
-    return coded + b"\n" + below if coded and below else coded or below
+    if not last:
+        return body if body.count(b" ") > len(body) // 20 else _pieces(body)
+    return _pieces(b"".join(lines[:last]) if b" " in b"".join(lines[last:]).strip() else body)
 
 
 def _pieces(coded: bytes) -> bytes:

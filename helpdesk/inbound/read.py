@@ -17,11 +17,12 @@ from helpdesk.domain.reading import Forwarded, Kind, Reading
 from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread, writer
 from helpdesk.inbound.body import MAX_TEXT, Body, capped
 from helpdesk.inbound.charset import clean, decode, is_utf8
-from helpdesk.inbound.header import Fields, first, line
+from helpdesk.inbound.header import Fields, decode_words, first, line
 
 _MAX_IDS = 100
 _MAX_ID = 250
 _MAX_ALIASES = 5
+_MAX_CLAIM = 2000
 
 
 def read(raw: RawMail, parents: Mapping[str, str] | None = None, borders: tuple[str, ...] = ()) -> Reading:
@@ -116,9 +117,16 @@ def _root_fields(data: bytes, tree: mime.Tree) -> Fields:
 
 
 def _claimed(fields: Fields) -> Mailbox | None:
-    """Whom the mail seems to be from, for people to look at: the first mailbox that any of these headers names."""
+    """Whom the mail seems to be from, for people to look at: the first mailbox that any of these headers names.
+
+    Some programs encode the address together with the name, which makes it none; it may be looked at all the same.
+    """
+    sender, _ = addresses.strict_sender(fields.get("from", ()))
+    if sender is not None:
+        return sender
     for name in ("from", "sender", "reply-to"):
-        if found := addresses.mailboxes(fields.get(name, ())[:5]):
+        values = [value[:_MAX_CLAIM] for value in fields.get(name, ())[:5]]
+        if found := addresses.mailboxes(values) or addresses.mailboxes([decode_words(one) for one in values]):
             return found[0]
     return None
 

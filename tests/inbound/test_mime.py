@@ -38,13 +38,13 @@ def test_bodies_are_decoded(body: bytes, encoding: str, decoded: bytes) -> None:
         ("photo\u202egpj.exe", "photogpj.exe"),
         ("..", ""),
         ("/", ""),
-        ("x" * 5000 + ".pdf", "x" * 145 + "….pdf"),
-        ("y" * 5000, "y" * 149 + "…"),
+        ("x" * 5000 + ".pdf", "x" * 245 + "….pdf"),
+        ("y" * 5000, "y" * 249 + "…"),
     ],
 )
 def test_names_become_labels(name: str, label: str) -> None:
     assert clean_name(name) == label
-    assert len(label) <= 150
+    assert len(label) <= 250
 
 
 @pytest.mark.parametrize(
