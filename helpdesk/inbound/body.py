@@ -137,7 +137,7 @@ class Body:
         found = [self._opened(number).text for number in self._containers()]
         found += [self._leaf(part) for part in self.parts if part.type in _RTF]
         for part in self.parts:
-            if part.type == "text/calendar":
+            if part.type in ("text/calendar", "application/ics"):
                 found.append(invitation.words(self._calendar(part)))
         return clean("\n\n".join(text.strip("\n") for text in found if text.strip()))
 
@@ -148,15 +148,23 @@ class Body:
     def _encrypted(self) -> str:
         for part in self.parts:
             pgp = part.type == "multipart/encrypted" and "pgp" in part.params.get("protocol", "").lower()
-            secret = part.type in smime.TYPES and smime.is_encrypted(self._decoded(part))
+            secret = _is_smime(part) and smime.is_encrypted(self._decoded(part))
             if pgp or secret:
                 return plain.ENCRYPTED.format(how="PGP" if pgp else "S/MIME")
         return ""
 
     def _containers(self) -> Iterator[int]:
         for number, part in enumerate(self.parts):
-            if part.type in tnef.TYPES or (part.name.lower() == tnef.NAME and not part.is_multipart):
+            if part.type in tnef.TYPES or (not part.is_multipart and self._is_winmail(part)):
                 yield number
+
+    def _is_winmail(self, part: mime.Part) -> bool:
+        name = part.name.lower()
+        if name in tnef.NAMES or part.type != "application/octet-stream" or (name and not name.endswith(".dat")):
+            return name in tnef.NAMES
+        return mime.decode_body(self.data[part.start : min(part.end, part.start + 80)], part.encoding).startswith(
+            tnef.SIGNATURE
+        )
 
     def _opened(self, number: int) -> tnef.Opened:
         if number not in self.opened:
@@ -165,7 +173,7 @@ class Body:
 
     def _signed(self, part: mime.Part) -> Body | None:
         """The mail inside of an opaque signature, once: a signature within one is left as it is."""
-        if part.type not in smime.TYPES or self.wrapped:
+        if not _is_smime(part) or self.wrapped:
             return None
         if part.start not in self.signed:
             content = smime.content(self._decoded(part))
@@ -283,6 +291,10 @@ def decode_attachment(data: bytes, attachment: Attachment) -> bytes:
 
 def _digest(kind: str, data: bytes) -> str:
     return sha256(data).hexdigest()[:32] if kind.startswith("image/") and len(data) <= _MAX_PICTURE else ""
+
+
+def _is_smime(part: mime.Part) -> bool:
+    return part.type in smime.TYPES or (part.type == "application/octet-stream" and part.name.lower() == "smime.p7m")
 
 
 def _encoding(part: mime.Part) -> str:

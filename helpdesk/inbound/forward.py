@@ -56,9 +56,9 @@ _FORWARD_WORDS = (
 )
 _REPLY_WORDS = (
     "re|aw|antw|antwort|sv|vs|ref|réf|rép|r|rif|res|resp|odp|odpověď|ynt|vá|ответ|відп|απ|σχετ|atb|ats|回复|回覆|答复|返信|"
-    "답장|回信|trả lời|bls|nf|yan"
+    "답장|回信|trả lời|bls|nf|yan|ris|svar|vast|válasz|răspuns|отв|на|одг|odg|答覆|회신|رد|تر|השב|תשובה|ตอบ|ตอบกลับ"
 )
-_PREFIX = r"\s*(?:\[[^\[\]:]{{1,40}}\]\s*){{0,2}}\[?\s*(?:{})\s*(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,3}})?\s*[:：]"
+_PREFIX = r"\s*(?:\[[^\[\]:]{{1,40}}\]\s*){{0,2}}\[?\s*(?:{})\s*(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\^?\d{{1,3}})?\s*[:：]"
 _FORWARD_SUBJECT = re.compile(_PREFIX.format(_FORWARD_WORDS), re.I)
 _REPLY_SUBJECT = re.compile(_PREFIX.format(_REPLY_WORDS), re.I)
 _FORWARD_TAIL = re.compile(r"\(fwd\)\s*$", re.I)

@@ -17,6 +17,7 @@ MAX_DEPTH = 500
 MAX_HTML = 1024 * 1024
 MAX_TEXT = 512 * 1024
 _MAX_ATTRIBUTES = 3000
+_MAX_TAGS = 100_000
 
 
 def _names(text: str) -> frozenset[str]:
@@ -32,7 +33,7 @@ _FLAT = _names(
 _SKIPPED = _names("style script head title template noscript object svg math select")
 _BLOCKS = _names(
     "address article aside blockquote center dd details div dl dt fieldset figure footer form header li main nav ol"
-    " section table tbody tfoot thead tr ul"
+    " section summary table tbody tfoot thead tr ul"
 )
 _SPACED = _names("p h1 h2 h3 h4 h5 h6 pre")
 #: Containers of a quote that may hold its attribution too: then the blockquote within is the quote.
@@ -54,6 +55,8 @@ def to_text(html: str) -> str:
     """The text of an HTML document, quoted blocks as lines that begin with ``> ``. Linear, never raises."""
     if len(html) > MAX_HTML // 4:
         html = _DATA_URL.sub("data:", html)[:MAX_HTML]
+    # Some write an emoji as the two halves of it in UTF-16.
+    html = _HALVES.sub(_whole, html)
     if too_deep(html) or _too_many_attributes(html):
         return _stripped(html)
     body = LexborHTMLParser(html).body
@@ -64,11 +67,22 @@ def to_text(html: str) -> str:
     return page.text()
 
 
+_HALVES = re.compile(r"&#(?:x(d[89ab][0-9a-f]{2})|(5[56][0-9]{3}));&#(?:x(d[c-f][0-9a-f]{2})|(5[67][0-9]{3}));", re.I)
+
+
+def _whole(halves: re.Match[str]) -> str:
+    high, low = (int(halves[n], 16) if halves[n] else int(halves[n + 1]) for n in (1, 3))
+    pair = high.to_bytes(2, "little") + low.to_bytes(2, "little")
+    return pair.decode("utf-16-le", "ignore")
+
+
 def too_deep(html: str) -> bool:
-    """True where more than MAX_DEPTH containers may be open at once."""
+    """True where more than MAX_DEPTH containers may be open at once, or the tags are more than any letter has."""
     open_tags: Counter[str] = Counter()
     depth = 0
-    for match in _TAG.finditer(html):
+    for count, match in enumerate(_TAG.finditer(html)):
+        if count > _MAX_TAGS:
+            return True
         name = match[2].lower()
         if name in _FLAT:
             continue

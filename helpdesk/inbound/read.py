@@ -137,22 +137,29 @@ def _forwarded(body: Body, text: str, subject: str, answers: bool) -> Forwarded 
     return forward.find(text, subject, answers) or (None if replies else body.attached_mail(text))
 
 
-_REPLY = re.compile(
-    r"\s*(?:re|aw|sv|vs|antw|odp|ynt|rif|r|réf|ref|回复|回覆|答复|返信|res)\s*"
-    r"(?:\[\d+\]|\(\d+\))?\s*[:：]",
-    re.I,
-)
-_FORWARD = re.compile(r"\s*(?:fwd?|wg|tr|rv|i|vb|vl|enc|doorst|pd|tov|fs|转发|轉寄|転送)\s*[:：]", re.I)
-
-
 def _is_reply(subject: str, parents: Sequence[str]) -> bool:
     """True where text may be quoted. In a forwarded mail the quoted text is what the writer wants to be read."""
-    if _FORWARD.match(subject):
-        return False
-    return bool(parents) or bool(_REPLY.match(subject))
+    return not forward.is_forward(subject) and (bool(parents) or forward.is_reply(subject))
 
 
 _ID = re.compile(r"<[^<>\s]{1,248}>")
+#: Folded or padded within its brackets, and standing alone without them.
+_LOOSE_ID = re.compile(r"<([^<>]{1,400})>")
+_BARE_ID = re.compile(r"[^\s<>@,;:()\"]{1,120}@[^\s<>@,;:()\"]{1,120}")
+
+
+def _ids(value: str) -> list[str]:
+    """The ids in a header value, in order, each in its angle brackets.
+
+    >>> _ids("Your mail of Monday <1@ a.example>"), _ids("1@a.example 2@a.example"), _ids("Bob wrote to me@a.example")
+    (['<1@a.example>'], ['<1@a.example>', '<2@a.example>'], [])
+    """
+    value = decode_words(value) if "=?" in value else value
+    found = [f"<{''.join(inside.split())}>" for inside in _LOOSE_ID.findall(value)]
+    words = value.replace(",", " ").split() if not found else []
+    if words and all(_BARE_ID.fullmatch(word) for word in words):
+        found = [f"<{word}>" for word in words]
+    return [one for one in found if _ID.fullmatch(one)]
 
 
 def message_ids(fields: Fields, *names: str) -> tuple[str, ...]:
@@ -164,7 +171,7 @@ def message_ids(fields: Fields, *names: str) -> tuple[str, ...]:
     found: list[str] = []
     for name in names:
         for value in fields.get(name, ()):
-            found += reversed(_ID.findall(value[-64 * 1024 :]))
+            found += reversed(_ids(value[-64 * 1024 :]))
     return tuple(dict.fromkeys(line(text, _MAX_ID) for text in found if text.isprintable()))[:_MAX_IDS]
 
 
@@ -176,12 +183,20 @@ def ancestors(data: bytes) -> tuple[str, ...]:
 def _parents(fields: Fields, report: Report | None) -> tuple[str, ...]:
     """The mails that this one answers; for a report also the mail that it returns or names (RFC 3464, 8098)."""
     found = message_ids(fields, "in-reply-to", "references")
+    if found:
+        # Some name in In-Reply-To whom they answer ("Message from Bob <bob@...>"), which ties together all that he writes.
+        named = (one for name in _PEOPLE for one in addresses.mailboxes(fields.get(name, ())))
+        people = {f"<{fold(one.address)}>" for one in named}
+        found = tuple(one for one in found if fold(one) not in people)
     return tuple(dict.fromkeys((*(report.returned if report else ()), *found)))[:_MAX_IDS]
 
 
+_PEOPLE = ("from", "to", "cc", "reply-to")
+
+
 def _message_id(fields: Fields) -> str:
-    text = first(fields, "message-id").strip()
-    return text if len(text) <= _MAX_ID and _ID.fullmatch(text) and text.isascii() and text.isprintable() else ""
+    text = next(iter(_ids(first(fields, "message-id")[:4000])), "")
+    return text if len(text) <= _MAX_ID and text.isascii() and text.isprintable() else ""
 
 
 def _return_path(fields: Fields) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPES = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _SIGNED = bytes.fromhex("2a864886f70d010702")
 _ENVELOPED = bytes.fromhex("2a864886f70d010703")
+_AUTHENTICATED = bytes.fromhex("2a864886f70d0109100117")
 _MAX_DEPTH, _MAX_ITEMS = 10, 200_000
 
 
@@ -29,7 +30,7 @@ def content(data: bytes) -> bytes | None:
 
 def is_encrypted(data: bytes) -> bool:
     """True where the bytes are enveloped data, which only who holds the key can open."""
-    return _ENVELOPED in data[:64]
+    return _ENVELOPED in data[:64] or _AUTHENTICATED in data[:64]
 
 
 _Item = tuple[int, int, int]

@@ -32,7 +32,8 @@ _INDEX_ROOT = 22
 _INDEX_REPLY = 5
 
 _REFERENCE = re.compile(r"[\[(]\s?#?[A-Z]{1,6}-[0-9]{1,12}\s?[\])]")
-_LIST_TAG = re.compile(r"\s*\[[^\[\]]{1,60}\]\s*(?=\S)")
+#: What lists and filters put before a subject: "[list]", "{Spam?}", "***SPAM***".
+_LIST_TAG = re.compile(r"\s*(?:\[[^\[\]]{1,60}\]|\{[^{}]{1,40}\}|\*{3,5}[^*]{1,30}\*{3,5})\s*(?=\S)")
 _MAX_SUBJECT = 1000
 _MAX_PREFIXES = 20
 

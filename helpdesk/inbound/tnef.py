@@ -14,13 +14,14 @@ from helpdesk.inbound.charset import clean, decode
 from helpdesk.inbound.html import to_text
 
 #: By these types and names such a part is known.
-TYPES = ("application/ms-tnef", "application/vnd.ms-tnef")
-NAME = "winmail.dat"
-_SIGNATURE = b"\x78\x9f\x3e\x22"
+TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-ms-tnef")
+NAMES = ("winmail.dat", "win.dat")
+SIGNATURE = _SIGNATURE = b"\x78\x9f\x3e\x22"
 _MAX_FILES, _MAX_PROPERTIES, _MAX_DEPTH = 100, 2000, 3
 _MAX_RTF = 1024 * 1024
 
 _BODY, _PROPERTIES, _NEW_FILE, _TITLE, _DATA, _FILE_PROPERTIES = 0x800C, 0x9003, 0x9002, 0x8010, 0x800F, 0x9005
+_CODE_PAGE, _PR_CODE_PAGE = 0x9007, 0x3FDE
 _PR_BODY, _PR_HTML, _PR_RTF = 0x1000, 0x1013, 0x1009
 _PR_DATA, _PR_NAME, _PR_LONG_NAME, _PR_TYPE, _PR_DISPLAY = 0x3701, 0x3704, 0x3707, 0x370E, 0x3001
 _STRING8, _UNICODE, _BINARY, _OBJECT = 0x1E, 0x1F, 0x102, 0x0D
@@ -48,22 +49,29 @@ def open_(data: bytes, depth: int = 0) -> Opened:
     """Text and files; nothing where the bytes are no such thing. Never raises."""
     if not data.startswith(_SIGNATURE) or depth >= _MAX_DEPTH:
         return Opened()
-    body, properties = "", dict[int, bytes]()
+    body, charset, properties = "", "", dict[int, bytes]()
     files: list[dict[int, bytes]] = []
     for kind, value in _attributes(data):
-        if kind == _BODY and not body:
-            body = clean(decode(value.rstrip(b"\0")))
+        if kind == _CODE_PAGE:
+            charset = _page(value)
+        elif kind == _BODY and not body:
+            body = clean(decode(value.rstrip(b"\0"), charset))
         elif kind == _PROPERTIES:
-            properties |= _properties(value)
+            properties |= _properties(value, charset)
         elif kind == _NEW_FILE and len(files) < _MAX_FILES:
             files.append({})
         elif files and kind == _TITLE:
-            files[-1].setdefault(_PR_NAME, value.rstrip(b"\0"))
+            files[-1].setdefault(_PR_NAME, _as_utf8(value, _STRING8, charset))
         elif files and kind == _DATA:
             files[-1].setdefault(_PR_DATA, value)
         elif files and kind == _FILE_PROPERTIES:
-            files[-1] |= _properties(value)
+            files[-1] |= _properties(value, charset)
     return Opened((body.strip() and body) or _text(properties), tuple(_files(files, depth)))
+
+
+def _page(value: bytes) -> str:
+    """A code page as the label of a charset."""
+    return f"cp{int.from_bytes(value[:4], 'little')}"
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -77,7 +85,7 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         position = begin + length + 2
 
 
-def _properties(data: bytes) -> dict[int, bytes]:
+def _properties(data: bytes, charset: str = "") -> dict[int, bytes]:
     """MAPI properties by their number, the first value of each; texts as UTF-8."""
     found: dict[int, bytes] = {}
     try:
@@ -88,7 +96,7 @@ def _properties(data: bytes) -> dict[int, bytes]:
             position += 4
             if number >= 0x8000:
                 position = _behind_name(data, position)
-            values, position = _values(data, position, kind)
+            values, position = _values(data, position, kind, charset)
             if values:
                 found.setdefault(number, values[0])
     except (struct.error, _Unknown):
@@ -107,7 +115,7 @@ def _behind_name(data: bytes, position: int) -> int:
     return position + 4 + (_padded(length) if how else 0)
 
 
-def _values(data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
+def _values(data: bytes, position: int, kind: int, charset: str) -> tuple[list[bytes], int]:
     many, kind = bool(kind & 0x1000), kind & ~0x1000
     if kind in _FIXED:
         count = 1
@@ -125,7 +133,7 @@ def _values(data: bytes, position: int, kind: int) -> tuple[list[bytes], int]:
         value = data[position + 4 : position + 4 + length]
         if len(value) < length:
             raise _Unknown
-        values.append(_as_utf8(value, kind))
+        values.append(_as_utf8(value, kind, charset))
         position += 4 + _padded(length)
     return values, position
 
@@ -134,11 +142,11 @@ def _padded(length: int) -> int:
     return (length + 3) // 4 * 4
 
 
-def _as_utf8(value: bytes, kind: int) -> bytes:
+def _as_utf8(value: bytes, kind: int, charset: str) -> bytes:
     if kind == _UNICODE:
         return value.decode("utf-16-le", "replace").rstrip("\0").encode("utf-8", "replace")
     if kind == _STRING8:
-        return decode(value.rstrip(b"\0")).encode("utf-8", "replace")
+        return decode(value.rstrip(b"\0"), charset).encode("utf-8", "replace")
     return value
 
 
@@ -160,7 +168,7 @@ def _text(properties: dict[int, bytes]) -> str:
     if body := properties.get(_PR_BODY, b"").strip():
         return clean(decode(body))
     if html := properties.get(_PR_HTML, b""):
-        return clean(to_text(decode(html)))
+        return clean(to_text(decode(html, _page(properties.get(_PR_CODE_PAGE, b"")))))
     return clean(rtf_text(_uncompressed(properties.get(_PR_RTF, b""))))
 
 
@@ -206,7 +214,9 @@ def _uncompressed(data: bytes) -> bytes:
 
 _RTF = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\([^a-zA-Z])|([{}])|[\r\n]+|([^\\{}\r\n]+)")
 _NO_TEXT = (b"fonttbl", b"colortbl", b"stylesheet", b"info", b"pict", b"themedata", b"datastore", b"listtable")
-_AS = {b"par": "\n", b"line": "\n", b"tab": "\t", b"row": "\n", b"cell": "\t", b"emdash": "—", b"endash": "–", b"bullet": "•",
+_SIGNS = {b"~": " ", b"_": "-", b"\n": "\n", b"\r": "\n"}
+_AS = {b"sect": "\n", b"page": "\n",
+       b"par": "\n", b"line": "\n", b"tab": "\t", b"row": "\n", b"cell": "\t", b"emdash": "—", b"endash": "–", b"bullet": "•",
        b"lquote": "‘", b"rquote": "’", b"ldblquote": "“", b"rdblquote": "”"}  # fmt: skip
 
 
@@ -217,7 +227,7 @@ def rtf_text(rtf: bytes) -> str:
     out: list[str] = []
     raw = bytearray()
     hidden: list[bool] = [False]
-    skip, first = 0, False
+    skip, after_unicode, first, only_rtf = 0, 1, False, False
     for match in _RTF.finditer(rtf):
         coded, word, number, sign, brace, plain = match.groups()
         if not coded and raw:
@@ -232,21 +242,27 @@ def rtf_text(rtf: bytes) -> str:
                 hidden.pop()
         elif (word and first and word in _NO_TEXT) or sign == b"*":
             hidden[-1] = True
+        elif word == b"v":
+            hidden[-1] = number != b"0"
+        elif word == b"htmlrtf":
+            only_rtf = number != b"0"
+        elif word == b"uc" and number:
+            after_unicode = min(abs(int(number)), 4)
         elif word == b"u" and number and not hidden[-1]:
             out.append(chr(int(number) % 65536))
-            skip = 1
-        elif hidden[-1]:
+            skip = after_unicode
+        elif hidden[-1] or (only_rtf and not word):
             pass
         elif coded and skip:
-            skip = 0
+            skip -= 1
         elif coded:
             raw += bytes.fromhex(coded.decode())
         elif word in _AS:
             out.append(_AS[word])
         elif sign in (b"\\", b"{", b"}"):
             out.append(sign.decode())
-        elif sign == b"~":
-            out.append(" ")
+        elif sign in _SIGNS:
+            out.append(_SIGNS[sign])
         elif plain:
             out.append(decode(plain[skip:], charset))
             skip = 0
