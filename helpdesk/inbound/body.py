@@ -11,13 +11,14 @@ from urllib.parse import unquote
 
 from helpdesk.domain.reading import Attachment, Forwarded
 from helpdesk.inbound import addresses, invitation, mime, plain, smime, tnef
-from helpdesk.inbound.charset import clean, decode
+from helpdesk.inbound.charset import clean, codec_of, decode
 from helpdesk.inbound.header import first, line
 from helpdesk.inbound.html import to_text
 
 MAX_TEXT = 256 * 1024
 MAX_BODY = 2 * 1024 * 1024
 _MAX_NAMED_TEXT = 32 * 1024
+_ASCII = ("us-ascii", "ascii")
 _MAX_ID = 250
 #: A picture of more bytes is no logo.
 _MAX_PICTURE = 512 * 1024
@@ -118,7 +119,9 @@ class Body:
         raw = mime.decode_body(body, part.encoding)[:MAX_BODY]
         label = part.params.get("charset", "")
         if part.type in _HTML:
-            return clean(to_text(decode(raw, label or _html_charset(raw))))
+            # A document names its charset itself; a label that says nothing, or nothing true, gives way to it.
+            vague = not codec_of(label) or (label.lower().strip() in _ASCII and not raw.isascii())
+            return clean(to_text(decode(raw, (vague and _html_charset(raw)) or label)))
         if part.type in _RTF and raw.lstrip().startswith(b"{\\rtf"):
             return clean(tnef.rtf_text(raw))
         if part.type in _ENRICHED:
@@ -131,7 +134,15 @@ class Body:
 
     def shown(self) -> str:
         """All that a reader sees; where no part has text, what a container or a calendar says."""
-        return self.text(0).strip("\n") or self._in_containers() or self._encrypted()
+        return self.text(0).strip("\n") or self._in_containers() or self._encrypted() or self._named()
+
+    def _named(self) -> str:
+        """The first text that has the name of a file and is not said to be one, where there is no other."""
+        for part in self.parts:
+            shown = part.type in ("text/plain", *_HTML) and part.disposition[0] != "attachment"
+            if shown and (text := self._leaf(part).strip("\n")):
+                return text
+        return ""
 
     def _in_containers(self) -> str:
         found = [self._opened(number).text for number in self._containers()]

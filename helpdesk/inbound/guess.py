@@ -7,6 +7,7 @@ and in the languages of East Asia such bytes follow each other.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 _SAMPLE = 4096
@@ -31,14 +32,21 @@ def codec(data: bytes) -> str:
     if high < _FEWEST:
         return ""
     runs = b" ".join(_RUN.findall(sample))
-    if len(runs) >= 0.75 * high and (found := _cyrillic(runs)):
+    bare = runs.replace(b" ", b"")
+    if sum(byte >= 0xC0 for byte in bare) >= 0.95 * high:
+        # The letters of an alphabet; double bytes have other halves, too.
+        return _cyrillic(bare)
+    if len(bare) >= 0.75 * high and (found := _cyrillic(bare)):
         return found
     kana = _share(sample, _is_kana_sjis)
     if kana >= 0.3 and _share(sample, _is_sjis) >= _GOOD:
         return "cp932"
-    if len(runs) < 0.5 * high:
+    if len(bare) < 0.5 * high:
         return ""
-    if _share(runs, lambda lead, trail: lead in (0xA4, 0xA5) and trail >= 0xA1) >= 0.3:
+    if (
+        sum(byte < 0xA1 for byte in bare) <= 0.02 * high
+        and _share(runs, lambda lead, trail: lead in (0xA4, 0xA5) and trail >= 0xA1) >= 0.3
+    ):
         return "euc-jp"
     shares = {
         "cp949": _share(sample, lambda lead, trail: (lead <= 0xA3 or 0xB0 <= lead <= 0xC8) and trail >= 0xA1),
@@ -51,7 +59,7 @@ def codec(data: bytes) -> str:
 
 def _cyrillic(runs: bytes) -> str:
     letters = bytes(byte for byte in runs if byte >= 0xC0)
-    if len(letters) < 2 * _FEWEST or len(letters) < _GOOD * len(runs.replace(b" ", b"")):
+    if len(letters) < 2 * _FEWEST or len(letters) < _GOOD * len(runs):
         return ""
     for name, common in _RUSSIAN.items():
         if sum(letters.count(byte) for byte in common) >= _RUSSIAN_SHARE * len(letters):
@@ -62,7 +70,8 @@ def _cyrillic(runs: bytes) -> str:
 def _share(data: bytes, is_common: Callable[[int, int], bool]) -> float:
     """The share of the double bytes that are common characters; 0 where they are few."""
     pairs = _DOUBLE.findall(data)
-    if len(pairs) < _FEWEST or len(set(pairs)) < _FEWEST:
+    # Lines and boxes are drawn of one byte, again and again.
+    if len(pairs) < _FEWEST or len(set(pairs)) < _FEWEST or max(Counter(pairs).values()) > max(2, len(pairs) / 4):
         return 0
     return sum(is_common(lead, trail) for lead, trail in pairs) / len(pairs)
 

@@ -90,8 +90,42 @@ def test_the_one_mailbox_is_read(value: str, address: str, name: str) -> None:
         ("a@x.example; b@x.example", ["a@x.example", "b@x.example"]),
         ("nobody, <c@x.example>, , @, <>", ["c@x.example"]),
         ('"Doe, Jane" <jane@x.example>', ["jane@x.example"]),
+        ("A <a@x.example> B <b@x.example>\tc@x.example", ["a@x.example", "b@x.example", "c@x.example"]),
+        ("Doe, Jane <jane@x.example>, Roe, Rob <rob@x.example>", ["jane@x.example", "rob@x.example"]),
+        ("<a@x.example;b@x.example>", ["a@x.example", "b@x.example"]),
+        ("'a@x.example', [b@x.example], mailto:c@x.example", ["a@x.example", "b@x.example", "c@x.example"]),
+        (
+            "B <<b@x.example>>, <mailto:c@x.example>, <@r.example,@s.example:d@x.example>",
+            ["b@x.example", "c@x.example", "d@x.example"],
+        ),
+        ('"A <a@x.example>, B <b@x.example>', ["a@x.example", "b@x.example"]),
+        ('"A" <a@x.example, "B" <b@x.example>', ["a@x.example", "b@x.example"]),
+        ("(open a@x.example", ["a@x.example"]),
+        ("B b@x.example, c @ x.example", ["b@x.example", "c@x.example"]),
+        ("=?utf-8?q?A,_B_(C)?= <a@x.example>,=?utf-8?q?D;E?= <d@x.example>", ["a@x.example", "d@x.example"]),
+        ('B <"b b"@x.example>, C <c@[192.0.2.1]>', ['"b b"@x.example', "c@[192.0.2.1]"]),
+        ("=?utf-8?q?a=40x=2Eexample?=, <=?utf-8?q?a@x.example?=>", []),
         (", ".join(f"u{i}@x.example" for i in range(600)), [f"u{i}@x.example" for i in range(500)]),
     ],
 )
 def test_recipients_are_read_tolerantly(value: str, addresses: list[str]) -> None:
     assert [mailbox.address for mailbox in mailboxes([value])] == addresses
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("Doe, Jane <j@x.example>", "Doe, Jane"),
+        ("=?utf-8?q?Doe,_Jane?= <j@x.example>", "Doe, Jane"),
+        ("=?utf-8?q?Jane_(Sales)?= <j@x.example>", "Jane (Sales)"),
+        ('"Jane <j@x.example>', "Jane"),
+        ('Jane" <j@x.example>', "Jane"),
+        ("Jane j@x.example", "Jane"),
+        ("Jane: Sales <j@x.example>", "Jane: Sales"),
+        ("Sales: Jane <j@x.example>;", "Jane"),
+        ("j@x.example (Jane)", "Jane"),
+        ("Jane &amp; Co <j@x.example>", "Jane &amp; Co"),
+    ],
+)
+def test_names_are_read_tolerantly(value: str, name: str) -> None:
+    assert mailboxes([value]) == (Mailbox("j@x.example", name),)

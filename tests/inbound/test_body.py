@@ -8,6 +8,7 @@ import pytest
 
 from helpdesk.domain.mail import Door, Envelope, Mailbox, RawMail
 from helpdesk.domain.reading import Reading
+from helpdesk.inbound.body import decode_attachment
 from helpdesk.inbound.read import read
 
 HEAD = "From: Bea <bea@globex.example>\r\nSubject: Valves\r\nMessage-ID: <1@globex.example>\r\nMIME-Version: 1.0\r\n"
@@ -113,4 +114,106 @@ def test_whom_a_mail_seems_to_be_from_gives_no_rights(header, claimed):
     found = seen(f"{header}\r\nSubject: x\r\n\r\nx\r\n")
 
     assert found.claimed == claimed
+    assert found.sender is None
+
+
+TEXT = "--b\r\nContent-Type: text/plain\r\n\r\nToo hot.\r\n"
+FILE = "--b\r\nContent-Type: application/pdf; name=plan.pdf\r\n\r\n%PDF\r\n"
+
+
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        ("multipart/mixed; boundary='b'", f"{TEXT}{FILE}--b--\r\n"),
+        ("multipart/mixed; boundary=other", f"{TEXT}{FILE}--b--\r\n"),
+        ("multipart/mixed", f"This is MIME.\r\n\r\n{TEXT}{FILE}--b--\r\n"),
+        ("multipart/mixed; boundary=b", f"{TEXT}--b--\r\n{FILE}--b--\r\n"),
+        ("multipart/mixed boundary=b", f"{TEXT}{FILE}--b--\r\n"),
+    ],
+    ids=["single quotes", "another border", "no border named", "a part behind the last border", "no semicolon"],
+)
+def test_parts_are_found_whatever_their_border(type_, body):
+    found = seen(f"{HEAD}Content-Type: {type_}\r\n\r\n{body}")
+
+    assert (found.text, [one.name for one in found.attachments]) == ("Too hot.", ["plan.pdf"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + f"{HEAD}\r\nToo hot.".encode(),
+        HEAD.replace("\r\n", "\r").encode() + b"\rToo hot.\n",
+        f" stray\r\n{HEAD}\r\nToo hot.".encode(),
+        f"{HEAD}a stray line\r\nContent-Type: text/html\r\n\r\n<p>Too hot.".encode(),
+    ],
+    ids=["a mark above", "bare CR in the header alone", "a line above", "a line within"],
+)
+def test_the_header_is_found(data):
+    assert (seen(data).subject, seen(data).text) == ("Valves", "Too hot.")
+
+
+@pytest.mark.parametrize(
+    ("type_", "body", "text", "names"),
+    [
+        ('text/plain; name="mail.txt"', "Too hot.", "Too hot.", ["mail.txt"]),
+        ("text/markdown", "Too *hot*.", "Too *hot*.", []),
+        ("text/enriched", "<bold>Too</bold>\r\nhot <<here>.", "Too hot <here>.", []),
+        ("text/rtf", "{\\rtf1\\ansi Too {\\b hot}.}", "Too hot.", []),
+        ("application/xhtml+xml", "<p>Too <b>hot</b>.</p>", "Too hot.", []),
+        ("html", "<p>Too <b>hot</b>.</p>", "Too hot.", []),
+        ("text/csv; name=a.csv", "a,b", "a,b", ["a.csv"]),
+    ],
+)
+def test_a_mail_that_is_one_text_shows_it(type_, body, text, names):
+    found = seen(f"{HEAD}Content-Type: {type_}\r\n\r\n{body}\r\n")
+
+    assert found.text.strip() == ("" if "csv" in type_ else text)
+    assert [one.name for one in found.attachments] == names
+
+
+def test_html_with_a_name_is_still_a_version_of_the_text():
+    named = "--b\r\nContent-Type: text/html; name=m.html\r\nContent-Disposition: inline\r\n\r\n<p>Too hot.\r\n--b--\r\n"
+
+    assert seen(f"{HEAD}Content-Type: multipart/alternative; boundary=b\r\n\r\n{named}").text == "Too hot."
+
+
+def test_files_in_uuencode_are_attached_and_not_shown():
+    coded = "begin 644 log 1.txt\r\n%:&5L;&\\\r\n`\r\nend\r\n"
+    data = f"{HEAD}\r\nSee the log.\r\n\r\n{coded}\r\nbegin 644 things\r\nBea\r\n".encode()
+    found = seen(data)
+
+    assert found.text == "See the log.\n\n\nbegin 644 things\nBea"
+    assert [(one.name, one.size) for one in found.attachments] == [("log 1.txt", 5)]
+    assert decode_attachment(data, found.attachments[0]) == b"hello"
+    assert seen(f"{HEAD}\r\n{coded}").text.startswith("begin 644")
+
+
+SIGNATURE = "-----BEGIN PGP SIGNATURE-----\r\n\r\niQEzBAEB\r\n=abcd\r\n-----END PGP SIGNATURE-----\r\n"
+SIGNED = f"-----BEGIN PGP SIGNED MESSAGE-----\r\nHash: SHA512\r\n\r\nToo hot.\r\n- -----\r\nBea\r\n{SIGNATURE}"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (SIGNED, "Too hot.\n-----\nBea"),
+        (f"Hello,\r\n{SIGNED}\r\nOur list", "Hello,\nToo hot.\n-----\nBea\n\nOur list"),
+        (SIGNED.partition("-----BEGIN PGP SIGNATURE")[0], "Too hot.\n-----\nBea"),
+        ("I wrote -----BEGIN PGP SIGNED MESSAGE----- there.", "I wrote -----BEGIN PGP SIGNED MESSAGE----- there."),
+    ],
+    ids=["alone", "within", "cut", "named in a sentence"],
+)
+def test_armour_is_not_shown(body, text):
+    assert seen(f"{HEAD}\r\n{body}").text == text
+
+
+def test_a_block_that_is_encrypted_says_so():
+    block = "-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA\r\n=abcd\r\n-----END PGP MESSAGE-----"
+
+    assert "encrypted with PGP" in seen(f"{HEAD}\r\n{block}\r\n").text
+
+
+def test_an_address_encoded_with_its_name_may_be_looked_at_but_gives_no_rights():
+    found = seen("From: =?utf-8?q?Bea_=3Cbea=40globex=2Eexample=3E?=\r\nSubject: x\r\n\r\nx")
+
+    assert found.claimed == Mailbox("bea@globex.example", "Bea")
     assert found.sender is None

@@ -136,6 +136,37 @@ def test_an_attached_outlook_item_is_its_text_and_files():
     assert seen(data).text == "See there."
 
 
+RUSSIAN = winmail(
+    attribute(1, 0x9007, struct.pack("<II", 1251, 0)),
+    attribute(1, 0x800C, "Клапан горячий.".encode("cp1251")),
+    file("план.txt".encode("cp1251"), b"hot"),
+)
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", 'application/octet-stream; name="win.dat"', "application/x-ms-tnef"]
+)
+def test_winmail_dat_is_known_by_what_it_is_and_read_in_its_code_page(kind):
+    found = seen(mail(kind, RUSSIAN))
+
+    assert (found.text, [one.name for one in found.attachments]) == ("Клапан горячий.", ["план.txt"])
+
+
+@pytest.mark.parametrize(
+    ("rtf", "text"),
+    [
+        (rb"{\rtf1\uc2 \u8364\'80\'80x}", "€x"),
+        (rb"{\rtf1\uc0 \u8364 x}", "€x"),
+        (rb"{\rtf1 a\htmlrtf hidden\htmlrtf0 b}", "ab"),
+        (rb"{\rtf1 \v hidden\v0 shown}", "shown"),
+        (rb"{\rtf1 a\_b\~c}", "a-b c"),
+        (b"{\\rtf1 a\\\nb}", "a\nb"),
+    ],
+)
+def test_words_of_rtf(rtf, text):
+    assert tnef.rtf_text(rtf) == text
+
+
 def test_what_is_no_winmail_dat_stays_a_file():
     found = seen(mail('application/ms-tnef; name="winmail.dat"', b"no such thing", beside="Hello."))
 

@@ -15,7 +15,11 @@ from helpdesk.inbound.mime import clean_name, decode_body, split, value_and_para
         (b"aGVs\r\nbG8=", "base64", b"hello"),
         (b"aGVs!!bG8", "base64", b"hello"),
         (b"aGVsbG8=\n-- list footer", "base64", b"hello"),
+        (b"aGVsbG8h\n____\nOur list, https://lists.example", "base64", b"hello!"),
+        (b"aGVsbG8=\nIHlvdQ==\n", "base64", b"hello you"),
+        (b"It is hot, and labelled wrongly.", "base64", b"It is hot, and labelled wrongly."),
         (b"a", "base64", b""),
+        (b"so=  \r\nft", "quoted-printable", b"soft"),
         (b"caf=C3=A9 =\nsame=zz", "quoted-printable", b"caf\xc3\xa9 same=zz"),
         (b"begin 644 x\n%:&5L;&\\\n`\nend\n", "x-uuencode", b"hello"),
         (b"as it is", "8bit", b"as it is"),
@@ -38,6 +42,9 @@ def test_bodies_are_decoded(body: bytes, encoding: str, decoded: bytes) -> None:
         ("photo\u202egpj.exe", "photogpj.exe"),
         ("..", ""),
         ("/", ""),
+        ("Invoice 7/2026.pdf", "Invoice 7-2026.pdf"),
+        ("/home/bea/plan.txt", "plan.txt"),
+        ("'plan.txt'", "plan.txt"),
         ("x" * 5000 + ".pdf", "x" * 245 + "….pdf"),
         ("y" * 5000, "y" * 249 + "…"),
     ],
@@ -58,6 +65,12 @@ def test_names_become_labels(name: str, label: str) -> None:
         ("a; f==?utf-8?b?w6Q=?=", ("a", {"f": "ä"})),
         ('a; f="open', ("a", {"f": "open"})),
         ("", ("", {})),
+        ('attachment filename="a b.txt"', ("attachment", {"filename": "a b.txt"})),
+        ('filename="a.txt"', ("", {"filename": "a.txt"})),
+        ("attachment, filename=a.txt", ("attachment", {"filename": "a.txt"})),
+        ("attachment; filename=a;b.txt; size=3", ("attachment", {"filename": "a;b.txt", "size": "3"})),
+        ("attachment; filename=\"utf-8''na%C3%AFve.txt\"", ("attachment", {"filename": "naïve.txt"})),
+        ('attachment; filename=""; name=a.txt', ("attachment", {"name": "a.txt"})),
     ],
 )
 def test_parameters_are_read(value: str, read: tuple[str, dict[str, str]]) -> None:
@@ -75,6 +88,23 @@ def test_parameters_are_read(value: str, read: tuple[str, dict[str, str]]) -> No
         ("тест".encode("koi8-r"), "KOI8-R", "тест"),
         ("漢字".encode("cp932"), "shift_jis", "漢字"),
         ("한글".encode("cp949"), "ks_c_5601-1987", "한글"),
+        ("caf\x8e".encode("latin-1"), "x-mac-roman", "café"),
+        ("Żółć".encode("mac-latin2"), "x-mac-ce", "Żółć"),
+        ("สวัสดี".encode("cp874"), "windows-874", "สวัสดี"),
+        ("漢字".encode("cp932"), "MS_Kanji", "漢字"),
+        ("漢字①".encode("euc-jisx0213"), "cp51932", "漢字①"),
+        ("漢字".encode("iso2022-jp"), "us-ascii", "漢字"),
+        ("тест".encode("cp1251"), "1251", "тест"),
+        ("łąka".encode("iso8859-2"), "iso-8859-2 format=flowed", "łąka"),
+        ("łąka".encode("iso8859-2"), "charset=iso-8859-2;", "łąka"),
+        ("naïve".encode("utf-16"), "", "naïve"),
+        ("naïve".encode("utf-16-le"), "utf-8", "naïve"),
+        ("naïve".encode("utf-16-be"), "utf-16", "naïve"),
+        ("für ".encode() + b"f\xfcr " + "ä ö".encode(), "utf-8", "für für ä ö"),
+        ("Köln".encode() + b"\xc2 " + "ä".encode(), "utf-8", "Köln ä"),
+        ("Köln ü".encode()[:-1], "utf-8", "Köln "),
+        (b"\xed\xa0\xbd\xed\xb8\x80", "utf-8", "😀"),
+        ("你好".encode("gbk") + b"\xff", "gb2312", "你好"),
         (b"x", "zlib_codec", "x"),
         (b"x-\xff", "punycode", "x-ÿ"),
     ],
@@ -83,9 +113,50 @@ def test_charsets_mean_what_mailers_mean(data: bytes, label: str, text: str) -> 
     assert decode(data, label) == text
 
 
+FOREIGN = {
+    "gb18030": "你好，请问这台打印机怎么连接？谢谢。",
+    "cp950": "您好，請問這台印表機要如何連線？謝謝。",
+    "cp932": "こんにちは。プリンターが動きません。",
+    "euc-jp": "こんにちは。プリンターが動きません。",
+    "cp949": "안녕하세요. 프린터가 작동하지 않습니다.",
+    "cp1251": "Здравствуйте, принтер не работает.",
+    "koi8-r": "Здравствуйте, принтер не работает.",
+}
+
+
+@pytest.mark.parametrize("label", ["", "us-ascii", "utf-8", "iso-8859-1", "8bit"])
+@pytest.mark.parametrize("codec", FOREIGN)
+def test_a_wrong_label_is_seen_through(codec: str, label: str) -> None:
+    assert decode(FOREIGN[codec].encode(codec), label) == FOREIGN[codec]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "«Où êtes-vous ?» – déjà à l'hôtel, près de la forêt",
+        "Größe: ÄÖÜ äöü ß, für über 20 € täglich",
+        "¿Qué pasó? ¡Mañana será otro día, señor!",
+        "ÀÉÈÙÇ ÀÉÈÙÇ",
+        "ÄÄÄÄÄÄÄÄÄÄÄÄÄÄ",
+        "Årsmøte på Ålesund, blåbærsyltetøy",
+        "ÞÓRÐUR ÆGIR ÖÐRU",
+        "“Quoted” – “twice”…",
+    ],
+)
+def test_western_text_stays_western(text: str) -> None:
+    assert decode(text.encode("cp1252")) == text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
+        ("=?utf-8?q?What? Really_not??=", "What? Really not?"),
+        ("=?utf-8 ?q?caf=C3=A9?=", "café"),
+        ("=?utf-8?b?Y2Fmw6kg=Y2Fmw6k=?=", "café café"),
+        ("=?utf-8?b?Y2Fmw6k=", "café"),
+        ("=?utf-8?q?caf=C3=A9_cut_in_a_letter_=C3?=", "café cut in a letter "),
+        ("=?utf-8*EN?q?caf=C3=A9?=", "café"),
+        ("=?win-1251?q?=F2=E5=F1=F2?=", "тест"),
         ("plain", "plain"),
         ("=?utf-8?q?a_b?= c", "a b c"),
         ("=?utf-8?q?a?= =?utf-8?q?b?=", "ab"),

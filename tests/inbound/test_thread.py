@@ -34,6 +34,16 @@ FORWARDED = (
 TABLE: dict[str, tuple[list[Reading], list[int]]] = {
     "an answer cites its parent": (
         [mail(Message_ID="<1@a>"), mail(Message_ID="<2@a>", In_Reply_To="<1@a>", Subject="Re: Scanner")], [0, 0]),
+    "an id without brackets": ([mail(Message_ID="1@a.example"), mail(Subject="x", In_Reply_To="1@a.example")], [0, 0]),
+    "an id that was folded or padded": (
+        [mail(Message_ID="< 1@a.example > (added by a server)"),
+         mail(Subject="x", References="<0@a.example>,<1@\r\n a.example>")], [0, 0]),
+    "an id in prose": ([mail(Message_ID="<1@a>"), mail(Subject="x", In_Reply_To='Your mail of "Mon, 2 Mar" <1@a>')], [0, 0]),
+    "an id in an encoded word": (
+        [mail(Message_ID="<1@a>"), mail(Subject="x", In_Reply_To="=?utf-8?Q?=3C1=40a=3E?=")], [0, 0]),
+    "an address in prose ties nothing together": (
+        [mail(Subject="x", In_Reply_To="Message from the desk <support@acme.example>"),
+         mail(Subject="y", In_Reply_To="Message from the desk <support@acme.example>")], [0, 1]),
     "a new subject does not part them": (
         [mail(Message_ID="<1@a>"), mail(In_Reply_To="<1@a>", Subject="Cancel my order")], [0, 0]),
     "only an ancestor is known": (
@@ -105,6 +115,11 @@ def test_thread_index(value, index):
         ("Re: [AC-1042] Scanner", "scanner"),
         ("Scanner (AC-1042)", "scanner"),
         ("回复：Scanner", "scanner"),
+        ("Отв: Scanner", "scanner"),
+        ("رد: Scanner", "scanner"),
+        ("Re^2: Scanner", "scanner"),
+        ("{Spam?} Re: Scanner", "scanner"),
+        ("***SPAM*** Re: [EXT] Scanner", "scanner"),
         ("[Scanner]", "[scanner]"),
         ("Regarding: Scanner", "regarding: scanner"),
         ("Re:", ""),
