@@ -121,7 +121,7 @@ class Body:
         if part.type in _HTML:
             # A document names its charset itself; a label that says nothing, or nothing true, gives way to it.
             vague = not codec_of(label) or (label.lower().strip() in _ASCII and not raw.isascii())
-            return clean(to_text(decode(raw, (vague and _html_charset(raw)) or label)))
+            return plain.without_armour(clean(to_text(decode(raw, (vague and _html_charset(raw)) or label))))
         if part.type in _RTF and raw.lstrip().startswith(b"{\\rtf"):
             return clean(tnef.rtf_text(raw))
         if part.type in _ENRICHED:
@@ -275,13 +275,19 @@ class Body:
         )
 
     def _name_of(self, part: mime.Part) -> str:
-        """A name for attached mails and invitations, which often come without one."""
+        """A name for attached mails and invitations, which often come without one, and what others are called elsewhere."""
         if part.type in MAILS:
             begin = self.data[part.start : min(part.end, part.start + 2 * mime.MAX_HEADER_BYTES)]
             fields, _, _ = mime.read_fields(mime.decode_body(begin, part.encoding), 0)
             subject = mime.clean_name(line(first(fields, "subject"), 100).replace("/", "-").replace("\\", "-"))
             return f"{subject or 'mail'}.eml"
-        return "invite.ics" if part.type == "text/calendar" else ""
+        if part.type == "text/calendar":
+            return "invite.ics"
+        for header in ("content-description", "content-location", "content-id"):
+            said = mime.clean_name(line(first(part.fields, header), _MAX_ID).strip("<> ").partition("@")[0])
+            if _FILE_NAME.fullmatch(said):
+                return said
+        return ""
 
 
 def decode_attachment(data: bytes, attachment: Attachment) -> bytes:
@@ -312,6 +318,7 @@ def _encoding(part: mime.Part) -> str:
     return part.encoding[:40] if part.encoding.isprintable() else ""
 
 
+_FILE_NAME = re.compile(r"[^/\\?=&]{1,150}\.[A-Za-z][A-Za-z0-9]{1,4}")
 _WORDS = re.compile(r"\w\w+")
 _META = re.compile(rb"<meta[^<>]{1,200}?charset\s{0,5}=\s{0,5}[\"']?\s{0,5}([a-zA-Z0-9_.:-]{2,40})", re.I)
 

@@ -290,6 +290,8 @@ def _jis_to_sjis(data: bytes) -> bytes:
 
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]+")
+#: Colours, as programs write them to a terminal and cron sends them on.
+_TERMINAL = re.compile("\x1b\\[[0-9;]{0,20}[A-Za-z]")
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _NOT_IN_A_LINE = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029{_BIDI}\ufeff\ufffe\uffff ]+")
 _INVISIBLE = re.compile(f"[\ud800-\udfff{_BIDI}\ufeff\ufffe\uffff]+")
@@ -302,6 +304,8 @@ def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
         text = text.replace("\u2028", "\n").replace("\u2029", "\n\n").replace("\x85", "\n")
+    if "\x1b" in text or "\f" in text or "\v" in text:
+        text = _TERMINAL.sub("", text).replace("\f", "\n").replace("\v", "\n")
     return _UNSTORABLE.sub("", text)
 
 

@@ -66,7 +66,10 @@ class Part:
     @property
     def name(self) -> str:
         """The cleaned file name, "" where the part gives none."""
-        return clean_name(self.disposition[1].get("filename") or self.params.get("name", ""))
+        found = [value_and_params(one)[1] for one in self.fields.get("content-disposition", ())[:5]]
+        found += [value_and_params(one)[1] for one in self.fields.get("content-type", ())[:5]]
+        named = next((params["filename"] for params in found if params.get("filename")), "")
+        return clean_name(named or next((params["name"] for params in found if params.get("name")), ""))
 
 
 _NOT_A_LETTER = re.compile(r"[^a-z0-9]+")
@@ -136,7 +139,7 @@ class _Splitter:
 
     def _border(self, at: int) -> int:
         """Act on the line behind the line break at ``at``; the position from which to search on."""
-        text = self.data[at + 3 : at + 3 + 300].partition(b"\n")[0].rstrip()
+        text = self.data[at + 3 : at + 3 + _MAX_BORDER + 50].partition(b"\n")[0].rstrip()
         if text in self.closed and self.closed[text][1] == (self.open[-1].number if self.open else -1):
             self.open.append(_Open(self.closed.pop(text)[0], text))
             self.known.add(text)
@@ -186,7 +189,7 @@ class _Splitter:
 
     def _boundary(self, position: int, params: Mapping[str, str]) -> bytes:
         """The boundary of a multipart: as declared, or what its first border shows where the declared one never comes."""
-        declared = params.get("boundary", "").strip("'\" \t").encode("utf-8", "replace")[:250].rstrip()
+        declared = params.get("boundary", "").strip("'\" \t").encode("utf-8", "replace")[:_MAX_BORDER].rstrip()
         if declared and self.data.find(b"--" + declared, position, position + _FAR) >= 0:
             return declared
         found = _BORDER.search(self.data, max(position - 1, 0), position + _NEAR)
@@ -204,6 +207,7 @@ class _Splitter:
 
 #: A border within so many octets is the declared one; within so many, an undeclared one is looked for.
 _FAR, _NEAR = 100_000, 2000
+_MAX_BORDER = 1000
 _BORDER = re.compile(rb"(?:^|\n)--([^\r\n]{1,250}?)[ \t]{0,9}\r{0,2}\n(?=content-[a-z-]{3,40}[ \t]?:)", re.I)
 _LONE_CR = re.compile(rb"\r(?!\r?\n)")
 _CR_IN_HEADER = re.compile(rb"[^\r\n]{0,2000}\r(?:[^\r\n]|\r(?!\n))")
@@ -362,7 +366,7 @@ def _joined(sections: Mapping[int, tuple[str, bool]]) -> str:
     return decode_words(decode_text(bytes(out), charset or "utf-8"))
 
 
-_PATH = re.compile(r"/|~|\.{1,2}/|[a-z]:/|file:|(?:[^/]*/){1,20}\.\./", re.I)
+_PATH = re.compile(r"/|~|\.{1,2}/|[a-z]{1,10}:/|(?:[^/]*/){1,20}\.\./", re.I)
 
 
 def clean_name(name: str) -> str:
@@ -415,7 +419,9 @@ def _base64(body: bytes) -> bytes:
     while last and not _CODED_LINE.match(lines[last - 1]):
         last -= 1
     if not last:
-        return body if body.count(b" ") > len(body) // 20 else _pieces(body)
+        spaces = body.count(b" ")
+        odd = spaces + len(body.translate(None, _BASE64 + b" \t\r\n"))
+        return body if spaces and 20 * odd > len(body) else _pieces(body)
     return _pieces(b"".join(lines[:last]) if b" " in b"".join(lines[last:]).strip() else body)
 
 

@@ -217,3 +217,38 @@ def test_an_address_encoded_with_its_name_may_be_looked_at_but_gives_no_rights()
 
     assert found.claimed == Mailbox("bea@globex.example", "Bea")
     assert found.sender is None
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("Content-Type: application/pdf; filename=plan.pdf", "plan.pdf"),
+        ("Content-Type: application/pdf\r\nContent-Disposition: attachment; name=plan.pdf", "plan.pdf"),
+        ("Content-Type: application/pdf; name=plan.pdf\r\nContent-Type: application/pdf", "plan.pdf"),
+        ("Content-Type: application/pdf\r\nContent-Description: The plan.pdf", "The plan.pdf"),
+        ("Content-Type: application/pdf\r\nContent-Description: The plan", ""),
+        ("Content-Type: image/png\r\nContent-Location: https://globex.example/a/valve.png", "valve.png"),
+        ("Content-Type: image/png\r\nContent-ID: <image001.png@01D.8A>", "image001.png"),
+        ("Content-Type: image/png\r\nContent-ID: <1.2.3@globex.example>", ""),
+    ],
+)
+def test_a_file_is_called_what_any_header_calls_it(header, name):
+    data = f"{HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n{TEXT}--b\r\n{header}\r\n\r\nx\r\n--b--\r\n"
+
+    assert [one.name for one in seen(data).attachments] == [name]
+
+
+def test_raw_names_are_read_by_the_charset_of_the_text():
+    part = '--b\r\nContent-Type: application/pdf; name="план.pdf"\r\n\r\nx\r\n--b--\r\n'
+    text = TEXT.replace("text/plain", "text/plain; charset=koi8-r")
+    data = f"{HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n{text}{part}".encode("koi8-r")
+
+    assert [one.name for one in seen(data).attachments] == ["план.pdf"]
+
+
+def test_colours_and_page_breaks_of_a_terminal_are_no_letters():
+    assert seen(f"{HEAD}\r\n\x1b[1;31mToo hot.\x1b[0m\x0cPage 2").text == "Too hot.\nPage 2"
+
+
+def test_an_emoji_in_two_halves_is_one():
+    assert seen(f"{HEAD}Content-Type: text/html\r\n\r\n<p>Hot &#55357;&#56846; &#xD83D;&#xDE0E;").text == "Hot 😎 😎"
