@@ -125,10 +125,12 @@ def mailboxes(values: Sequence[str]) -> tuple[Mailbox, ...]:
                     piece = []
                 position += read
             elif token in (("mark", ","), ("mark", ";")):
-                bare = _bare(piece)
-                found += bare
-                # A comma in a name without quotes: whether it is one tells the angle bracket that follows.
-                piece = [] if bare or not piece else [*piece, ("text", text)]
+                if any("@" in said for _, said in piece) or len(piece) > _MAX_PIECE:
+                    found += _bare(piece)
+                    piece = []
+                elif piece:
+                    # A comma in a name without quotes: whether it is one tells the angle bracket that follows.
+                    piece.append(("text", text))
             elif token == ("mark", ":") and grouped:
                 piece = []
             elif kind != "mark" or text == ":":
@@ -137,6 +139,8 @@ def mailboxes(values: Sequence[str]) -> tuple[Mailbox, ...]:
     return tuple(found[:MAX_ADDRESSES])
 
 
+#: A name of more tokens is none.
+_MAX_PIECE = 50
 _ANGLES = (("mark", "<"), ("mark", ">"))
 
 

@@ -425,8 +425,14 @@ def _base64(body: bytes) -> bytes:
     return _pieces(b"".join(lines[:last]) if b" " in b"".join(lines[last:]).strip() else body)
 
 
+_MAX_PIECES = 2000
+
+
 def _pieces(coded: bytes) -> bytes:
-    pieces = [piece for piece in coded.translate(None, _NOT_BASE64).split(b"=") if piece]
+    bare = coded.translate(None, _NOT_BASE64)
+    if bare.count(b"=") > _MAX_PIECES:
+        bare = bare.replace(b"=", b"")
+    pieces = [piece for piece in bare.split(b"=") if piece]
     pieces = [piece[: len(piece) - (len(piece) % 4 == 1)] for piece in pieces]
     return b"".join(binascii.a2b_base64(piece + b"=" * (-len(piece) % 4)) for piece in pieces)
 

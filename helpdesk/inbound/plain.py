@@ -98,7 +98,7 @@ def _uu_line(line: bytes) -> bytes:
         return b""
 
 
-_PARAM = re.compile(r"<param>(?:[^<]|<(?!/param>)){0,500}</param>", re.I)
+_PARAM = re.compile(r"<param>(?:[^<]|<(?!/?param>)){0,500}</param>", re.I)
 _ENRICHED_TAG = re.compile(r"<<|</?[a-z0-9-]{1,60}>", re.I)
 _NEWLINES = re.compile(r"\n+")
 _RICH_TAG = re.compile(r"<(/?[a-z0-9-]{1,40})>", re.I)

@@ -5,6 +5,7 @@ Total and linear: whatever the bytes are, what could be read comes out.
 
 from __future__ import annotations
 
+import itertools
 import re
 import struct
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ NAMES = ("winmail.dat", "win.dat")
 SIGNATURE = _SIGNATURE = b"\x78\x9f\x3e\x22"
 _MAX_FILES, _MAX_PROPERTIES, _MAX_DEPTH = 100, 2000, 3
 _MAX_RTF = 1024 * 1024
+_MAX_TOKENS = 200_000
 
 _BODY, _PROPERTIES, _NEW_FILE, _TITLE, _DATA, _FILE_PROPERTIES = 0x800C, 0x9003, 0x9002, 0x8010, 0x800F, 0x9005
 _CODE_PAGE, _PR_CODE_PAGE = 0x9007, 0x3FDE
@@ -228,7 +230,7 @@ def rtf_text(rtf: bytes) -> str:
     raw = bytearray()
     hidden: list[bool] = [False]
     skip, after_unicode, first, only_rtf = 0, 1, False, False
-    for match in _RTF.finditer(rtf):
+    for match in itertools.islice(_RTF.finditer(rtf), _MAX_TOKENS):
         coded, word, number, sign, brace, plain = match.groups()
         if not coded and raw:
             out.append(decode(bytes(raw), charset))

@@ -220,6 +220,47 @@ def test_html_takes_no_long_time(piece: str) -> None:
     assert time.process_time() - started < 5
 
 
+SLOW_MAILS = [
+    "To: {a=b;}",
+    "To: {<}",
+    "To: {=?a?q?}",
+    "From: {a@b.example, }",
+    "From: {(}",
+    "From: {x\r\n }",
+    "Subject: {=?utf-8?q?a?= }",
+    "References: {<a@b> }",
+    "In-Reply-To: {a@b }",
+    "Content-Type: text/plain{;}",
+    "Content-Type: text/plain{; a*0=b}",
+    "Content-Disposition: attachment{;;}",
+    "Content-Disposition: attachment; filename={;a}",
+    "Content-Type: multipart/mixed; boundary=x\r\n\r\n{--x\r\n\r\n--x--\r\n}",
+    "Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n{QQ==}",
+    "Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n{Q! =\n}",
+    "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n{= }",
+    "Content-Type: text/plain; charset=utf-8\r\n\r\n{ü }",
+    "Content-Type: text/enriched\r\n\r\n{<param>}",
+    "Content-Type: text/rtf\r\n\r\n{{\\rtf1 \\b a\\par}}",
+    "X: y\r\n\r\n{begin 644 a\r\n}",
+    "X: y\r\n\r\nbegin 644 a\r\n{M!!!!\r\n}",
+    "X: y\r\n\r\n{-----BEGIN PGP SIGNED MESSAGE-----\r\n}",
+    "X: y\r\n\r\n{-----BEGIN PGP SIGNATURE-----\r\n}",
+    "X: y\r\n\r\n{-----BEGIN PGP MESSAGE-----\r\n}",
+]
+
+
+@pytest.mark.parametrize("shape", SLOW_MAILS)
+def test_mails_take_no_long_time(shape: str) -> None:
+    """What stands in braces is repeated up to a megabyte."""
+    head, piece, end = shape.partition("{")[0], shape[shape.index("{") + 1 : shape.rindex("}")], "\r\n\r\nx"
+    data = (head + piece * (MEGABYTE // len(piece)) + end).encode("latin-1")
+    started = time.process_time()
+
+    checked(data)
+
+    assert time.process_time() - started < 5
+
+
 SLOW_TEXT = [
     "On ",
     "On\n",
