@@ -95,6 +95,11 @@ class _Open:
     border: bytes
 
 
+def with_line_ends(data: bytes) -> bytes:
+    """The mail with each bare CR made a line feed where its header has such line ends, so that offsets stay the same."""
+    return _LONE_CR.sub(b"\n", data) if _CR_IN_HEADER.match(data) else data
+
+
 def split(data: bytes, into_messages: bool = False) -> Tree:
     """Split a mail into its parts. An attached mail stays one part unless ``into_messages``."""
     return _Splitter(data, into_messages).run()
@@ -102,8 +107,7 @@ def split(data: bytes, into_messages: bool = False) -> Tree:
 
 class _Splitter:
     def __init__(self, data: bytes, into_messages: bool) -> None:
-        # Mails whose only line end is a bare CR exist; the offsets stay the same.
-        self.data = _LONE_CR.sub(b"\n", data) if _CR_IN_HEADER.match(data) else data
+        self.data = with_line_ends(data)
         self.into_messages = into_messages
         self.heads: list[tuple[Fields, str, Mapping[str, str], int, int, bool]] = []
         self.ends: list[int] = []

@@ -113,7 +113,7 @@ def _root_fields(data: bytes, tree: mime.Tree) -> Fields:
     if head.isascii() or is_utf8(head):
         return root.fields
     hint = next((found for part in tree.parts[:10] if (found := part.params.get("charset", ""))), "")
-    return mime.read_fields(data, 0, hint)[0] if hint else root.fields
+    return mime.read_fields(mime.with_line_ends(data[: root.start]), 0, hint)[0] if hint else root.fields
 
 
 def _claimed(fields: Fields) -> Mailbox | None:

@@ -252,3 +252,10 @@ def test_colours_and_page_breaks_of_a_terminal_are_no_letters():
 
 def test_an_emoji_in_two_halves_is_one():
     assert seen(f"{HEAD}Content-Type: text/html\r\n\r\n<p>Hot &#55357;&#56846; &#xD83D;&#xDE0E;").text == "Hot 😎 😎"
+
+
+def test_raw_bytes_in_a_header_with_bare_cr_are_read_too():
+    head = HEAD.replace("Valves", "Клапан").replace("\r\n", "\r")
+    data = f"{head}Content-Type: text/plain; charset=koi8-r\r\rгорячий".encode("koi8-r")
+
+    assert (seen(data).subject, seen(data).text) == ("Клапан", "горячий")
