@@ -20,12 +20,9 @@ from helpdesk.inbound import thread as threads
 from helpdesk.inbound.charset import decode
 from helpdesk.inbound.html import to_text
 
-_KINDS = {"human": "human"} | {
-    "auto-reply": "auto_reply", "out-of-office": "auto_reply", "calendar answer": "auto_reply", "challenge": "auto_reply",
-    "bounce": "bounce", "delayed": "bounce", "receipt": "report", "complaint": "report", "bulk": "list"
+_KINDS = dict.fromkeys(("auto-reply", "out-of-office", "calendar answer", "challenge"), "auto_reply") | {
+    "human": "human", "bounce": "bounce", "delayed": "bounce", "receipt": "report", "complaint": "report", "bulk": "list"
 }  # fmt: skip
-#: A report may also speak of those whom the mail reached.
-_ARRIVED = ("delivered", "relayed", "expanded", "displayed")
 
 
 def _read(raw: bytes) -> Reading:
@@ -55,7 +52,7 @@ def _html(raw: bytes) -> list[str]:
 def classify(raw: bytes) -> dict[str, Any]:
     """What kind of mail it is, and whom a bounce speaks of."""
     found = _read(raw)
-    fates = [one for one in found.report.fates if one.action not in _ARRIVED] if found.report else []
+    fates = [one for one in found.report.fates if not one.arrived] if found.report else []
     return {
         "kind": _KINDS[found.kind.value],
         "addresses": [one.original or one.recipient for one in fates if one.original or one.recipient],

@@ -22,6 +22,11 @@ class Fate:
     words: str = ""
 
     @property
+    def arrived(self) -> bool:
+        """True for whom the mail reached, or went on to a server that reports no more (RFC 3464 section 2.3.3)."""
+        return self.action in ("delivered", "relayed", "expanded", "displayed")
+
+    @property
     def temporary(self) -> bool:
         """True where another try may succeed: delayed, or given up for a reason that may pass (RFC 3463 class 4).
 

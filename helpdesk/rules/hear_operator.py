@@ -24,7 +24,7 @@ def check(facts: Facts) -> Verdict | None:
         return Verdict((SetAside(cause),), cause, final=True)
     word = order(facts.reading.lead_text)
     if word == _SHOW:
-        shown = Say(Audience.ACTOR if lead else Audience.OPERATOR, "whole_mail")
+        shown = Say(Audience.ACTOR, "whole_mail") if lead else Say(Audience.OPERATOR, "whole_mail")
         why = f"mail {mail.id} in quarantine is shown"
         return Verdict((shown, Drop("an order about the quarantine")), why, final=True)
     release = _ORDERS.get(word)

@@ -95,7 +95,7 @@ def test_m6_a_long_file_name_keeps_its_ending():
 
     (file,) = reading_of(data).attachments
 
-    assert len(file.name) <= 150
+    assert len(file.name) <= 250
     assert file.name.endswith(".pdf")
 
 
