@@ -99,6 +99,12 @@ _NOTE_ADDRESS = Variable("note_address", "str", "address for an internal note", 
 _ANSWER_ADDRESS = Variable(
     "answer_address", "str", "address for an answer to the customer", "support+rabc@acme.example"
 )
+_ANSWER_TO = Variable(
+    "answer_to",
+    "str",
+    "where the customer asks to be answered (Reply-To); empty for his own address",
+    "it@acme.example",
+)
 _AGENT = Variable("agent", "str", "name of the agent", "Ann Berger")
 _FILE = Variable("file", "str", "name of the mail as it is attached; empty where it is too large", "AC-1042.eml")
 _REASON = Variable("reason", "str", "why, in one sentence", "550 5.1.1 no such user")
@@ -131,6 +137,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         _WORDS,
         _ATTACHMENTS,
         _COMMANDS,
+        _ANSWER_TO,
         _NOTE_ADDRESS,
     ),
     ("agent", "customer_wrote"): (
@@ -144,6 +151,7 @@ VARIABLES: Mapping[tuple[str, str], tuple[Variable, ...]] = {
         _WORDS,
         _ATTACHMENTS,
         _COMMANDS,
+        _ANSWER_TO,
         _NOTE_ADDRESS,
     ),
     ("agent", "held_ticket"): (

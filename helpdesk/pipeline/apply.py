@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from helpdesk.domain import codec, token
+from helpdesk.domain.address import domain_of, fold
 from helpdesk.domain.decision import (
     AddEntry,
     Assign,
@@ -33,9 +34,11 @@ from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Person
+from helpdesk.domain.public_domains import PUBLIC_MAIL_DOMAINS
 from helpdesk.domain.reading import Attachment
 from helpdesk.domain.ticket import Status
 from helpdesk.inbound import thread
+from helpdesk.inbound.authenticate import aligned
 from helpdesk.pipeline import letters, timers
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import inputs, outbox, people, spool, tickets
@@ -140,7 +143,7 @@ def _write(
                 sender = _known_sender(connection, desk, facts, progress)
                 tickets.add_participant(connection, effect.ticket_id, sender.id, at)
         case AddEntry():
-            _add_entry(connection, desk, facts, progress, effect, at, taken)
+            _add_entry(connection, world, desk, facts, progress, effect, at, taken)
         case SetStatus():
             _set_status(connection, desk, progress, effect, at, _actor(facts))
         case Assign():
@@ -266,6 +269,7 @@ def _open(
 
 def _add_entry(
     connection: sa.Connection,
+    world: World,
     desk: RunningDesk,
     facts: Facts,
     progress: _Progress,
@@ -284,6 +288,10 @@ def _add_entry(
     if any(map(_may_be_logo, attached)):
         progress.seen_pictures = tickets.pictures(connection, _ticket(progress))
     files = [_file(one) | ({"again": True} if _is_again(one, progress) else {}) for one in attached]
+    data: dict[str, object] = {"files": files, "proof": facts.proof.value} if files else {"proof": facts.proof.value}
+    his_own = effect.kind is EventKind.CUSTOMER_ENTRY and not effect.forwarded
+    if his_own and (place := _place_to_answer(connection, world, desk, facts)):
+        data[tickets.REPLY_TO] = place
     progress.words = effect.text
     progress.third_party = report or effect.kind is EventKind.THIRD_PARTY_ENTRY
     progress.event_id = tickets.add_event(
@@ -294,13 +302,31 @@ def _add_entry(
         kind=effect.kind,
         person_id=sender.id if sender else None,
         text=effect.text,
-        data={"files": files, "proof": facts.proof.value} if files else {"proof": facts.proof.value},
+        data=data,
         spool_id=taken.id if taken else None,
     )
     # A forged mail must not be able to name those who may join later (T2).
     if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven and not effect.forwarded:
         others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
         tickets.note_named(connection, _ticket(progress), others[:25])
+
+
+def _place_to_answer(connection: sa.Connection, world: World, desk: RunningDesk, facts: Facts) -> str:
+    """Where a proven sender asks to be answered; "" where that is his own address, or may be somebody else's.
+
+    Within his own organisation's domain alone, and never staff: Reply-To proves nothing (reliability T4).
+    """
+    sender, places = facts.reading.sender, facts.reading.reply_to
+    if sender is None or len(places) != 1 or not facts.proof.proven:
+        return ""
+    place = places[0].address
+    domain = domain_of(place)
+    if fold(place) == fold(sender.address) or domain in PUBLIC_MAIL_DOMAINS or world.desk_of(place) is not None:
+        return ""
+    if not aligned(domain, domain_of(sender.address)):
+        return ""
+    known = people.by_address(connection, desk.facts.tenant, place, facts.today)
+    return "" if known is not None and known.agent else place
 
 
 def _file(one: Attachment) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -137,7 +137,9 @@ def _readers(
         case Audience.CUSTOMER if ticket is not None:
             everybody = occasion.relayed is not None or any(one.block == "closed" for one in blocks)
             people_ = (ticket.requester, *ticket.participants) if everybody else (ticket.requester,)
-            return [_customer(desk, person) for person in people_]
+            found = [_customer(desk, person) for person in people_]
+            # A machine's mail goes to the address on record (RFC 3834 section 4).
+            return [_where_asked(connection, ticket, one) for one in found] if occasion.relayed is not None else found
         case Audience.ACTOR if facts.agent is not None:
             return [_agent(desk, facts.agent)]
         case Audience.AGENT:
@@ -161,6 +163,12 @@ def _assigned(desk: RunningDesk, ticket: Ticket | None) -> tuple[Agent, ...]:
 def _customer(desk: RunningDesk, person: Person) -> _Reader:
     language, zone = person.language or desk.facts.language, person.zone or desk.facts.zone
     return _Reader(person.id, person.name, person.address, language, zone, person.unreachable_since is not None)
+
+
+def _where_asked(connection: sa.Connection, ticket: Ticket, reader: _Reader) -> _Reader:
+    """The reader at the address that his last mail asks to be answered to."""
+    place = tickets.place_to_answer(connection, ticket.id, reader.person_id)
+    return replace(reader, address=place, unreachable=False) if place else reader
 
 
 def _agent(desk: RunningDesk, agent: Agent) -> _Reader:
@@ -538,6 +546,7 @@ def _values(
         "due": due,
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
         "words": Words(_words(connection, occasion, audience)),
+        "answer_to": tickets.place_to_answer(connection, ticket.id, ticket.requester.id) if ticket else "",
         "attachments": tuple(file_name(one, reader.language) for one in facts.reading.attachments)
         if _fit(facts)
         else tuple(left_out(one, reader.language) for one in facts.reading.attachments),

@@ -331,6 +331,26 @@ def last_words(connection: sa.Connection, ticket_id: int) -> str:
     return _LAST_WORDS.scalar(connection, ticket_id=ticket_id) or ""
 
 
+#: What an entry's data call the address that its writer wants answers to.
+REPLY_TO = "reply_to"
+_LAST_OF = Prepared(
+    sa.select(event.c.data)
+    .where(
+        event.c.ticket_id == sa.bindparam("ticket_id"),
+        event.c.person_id == sa.bindparam("person_id"),
+        event.c.kind == EventKind.CUSTOMER_ENTRY.value,
+    )
+    .order_by(event.c.id.desc())
+    .limit(1)
+)
+
+
+def place_to_answer(connection: sa.Connection, ticket_id: int, person_id: int) -> str:
+    """Where a person asked to be answered in his last mail on a ticket; "" for his own address."""
+    row = _LAST_OF.first(connection, ticket_id=ticket_id, person_id=person_id)
+    return str(row.data.get(REPLY_TO, "")) if row else ""
+
+
 _LAST_MAIL = Prepared(
     sa.select(event.c.spool_id, event.c.person_id)
     .where(
