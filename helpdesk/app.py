@@ -275,7 +275,7 @@ class Daemon:
                 self.world,
                 app.engine,
                 self.writer,
-                Reader(border.believed, seconds, peers=border.peers),
+                Reader(app.settings.believed(), seconds, peers=border.peers),
                 app.now,
                 retries=retries,
                 judges=self._judges,

@@ -16,7 +16,7 @@ import os
 import re
 import subprocess
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, time
 from ipaddress import ip_address
 from pathlib import Path
@@ -26,7 +26,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from helpdesk.domain.address import fold
+from helpdesk.domain.address import domain_of, fold
 from helpdesk.domain.calendar import Calendar, parse_hours, parse_span
 from helpdesk.domain.errors import ConfigError
 from helpdesk.domain.sla import Target, parse_share
@@ -235,10 +235,10 @@ class Border(Section):
     peers: tuple[str, ...] = ("127.0.0.1", "::1")
     dns: tuple[str, ...] | Literal["system", "off"] = "system"
 
-    @property
-    def believed(self) -> tuple[str, ...]:
-        """Whose word counts, as the reader takes it."""
-        return (*self.servers, f"tenant:{self.tenant}") if self.tenant else self.servers
+    def believed(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Whose word counts, as the reader takes it; ``addresses`` are those of desks and agents."""
+        own = sorted({f"@{domain_of(one)}" for one in addresses})
+        return (*self.servers, f"tenant:{self.tenant}", *own) if self.tenant else self.servers
 
 
 class Spam(Secret):
@@ -423,6 +423,12 @@ class Settings(BaseModel):
     agents: Mapping[str, AgentSection]
     calendars: Mapping[str, Calendar]
     desks: Mapping[str, DeskSection]
+
+    def believed(self) -> tuple[str, ...]:
+        """Whose word on senders counts, as the reader takes it."""
+        desks, agents = self.desks.values(), self.agents.values()
+        ours = [address for desk in desks for address in desk.addresses]
+        return self.main.border.believed([*ours, *(address for agent in agents for address in agent.addresses)])
 
     def path(self, path: Path) -> Path:
         """A path of the settings, made absolute from the configuration folder."""

@@ -95,7 +95,7 @@ def _read(app: App, raw: RawMail) -> Reading:
     from helpdesk.inbound.worker import Reader, Unreadable
 
     border = app.settings.main.border
-    reader = Reader(border.believed, app.settings.main.limits.reading_seconds, peers=border.peers)
+    reader = Reader(app.settings.believed(), app.settings.main.limits.reading_seconds, peers=border.peers)
     try:
         (answer,) = reader.read_all([(raw, {})])
     finally:

@@ -158,7 +158,7 @@ def _text(settings: Settings, mail: RawMail) -> str:
     """The mail's text, read in a process that may be killed: it may be here because it killed one."""
     from helpdesk.inbound.worker import Reader, Unreadable
 
-    reader = Reader(settings.main.border.believed, settings.main.limits.reading_seconds)
+    reader = Reader(settings.believed(), settings.main.limits.reading_seconds)
     try:
         (answer,) = reader.read_all([(mail, {})])
     finally:

@@ -52,6 +52,7 @@ class Attachment:
     ``size`` is the decoded size in bytes. ``start`` and ``end`` are offsets into the raw mail. Where the part is a
     ``container`` ("tnef", "smime" or "text"), this is its file number ``member``. ``inline`` tells a picture that the text
     refers to (RFC 2392). ``digest`` is the same for pictures of the same bytes; "" for other files, and for large ones.
+    ``old`` says that its reader got it with an earlier mail of the ticket; a Reading alone never knows.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Attachment:
     container: str = ""
     member: int = 0
     digest: str = ""
+    old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Reading:
     ``forwarded`` is the mail that this one forwards, whoever sent it: rules decide who may speak for another.
     ``aliases`` are the Message-IDs that the mail bore before a server on its way rewrote them; ``thread_index`` is the
     conversation that Outlook's Thread-Index names, in hexadecimal, "" where there is none.
-    ``list_address`` is where the list takes mail that this one came by, "" where it came by none or is a campaign's;
+    ``list_address`` is where the list takes mail that this one came by, "" where it came by none, or no person wrote it;
     ``submitter`` is whom the fields of a web form name, worth something only where a web form is known to write.
     """
 

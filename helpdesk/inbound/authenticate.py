@@ -21,6 +21,8 @@ MICROSOFT_365 = "tenant:microsoft365"
 GOOGLE = "tenant:google"
 #: What counts only for mail in a watched mailbox, for only that lies within the tenant.
 TENANTS = (MICROSOFT_365, GOOGLE)
+#: Before each domain of ours among ``borders``: only there may a tenant's users be.
+OWN = "@"
 _GOOGLES_NAME = re.compile(r"([a-z0-9-]+)\.\d{8}\.gappssmtp\.com")
 _ONE_READING = re.compile(r"[a-z0-9]+\.[a-z0-9]+")
 _AUTH_AS = "x-ms-exchange-organization-authas"
@@ -34,8 +36,9 @@ def judge(
     Only the topmost Authentication-Results counts, and only with the authserv-id of a configured border: whatever
     lies below it, or names another server, came from outside. ``borders`` must hold only servers that every mail of
     this door has passed, and that strip their own name from what they take in (RFC 8601 section 5). Mail within one
-    Microsoft 365 tenant is not signed; with ``MICROSOFT_365`` among the borders its stamp proves the sender. With
-    ``GOOGLE`` among them, so does a border's word that Google signed for the domain in a name of its own.
+    Microsoft 365 tenant is not signed; with ``MICROSOFT_365`` among the borders its stamp proves the sender in a domain
+    that is among them as well, behind an ``OWN``. With ``GOOGLE`` among them, so does a border's word that Google signed
+    for the domain in a name of its own.
     """
     if sender is None:
         return Proof.AMBIGUOUS, problem
@@ -43,15 +46,22 @@ def judge(
         if fold(envelope.user) and fold(envelope.user) == fold(sender.address):
             return Proof.AUTH, f"logged in as {sender.address}"
         return Proof.FAILED, f"logged in as {envelope.user}, but From says {sender.address}"
-    if MICROSOFT_365 in borders and [one.strip().lower() for one in fields.get(_AUTH_AS, ())] == ["internal"]:
+    if _is_tenants(fields, domain_of(sender.address), borders):
         return Proof.BORDER, "Microsoft 365 says that a user of its own tenant sent it"
     headers = fields.get("authentication-results", ())
-    if not headers or not borders:
+    servers = [fold_domain(border) for border in borders if border not in TENANTS and not border.startswith(OWN)]
+    if not headers or not servers:
         return Proof.NONE, "no border server vouches for the sender"
     server, results = _parse(headers[0][:_MAX_VALUE])
-    if not any(server == fold_domain(border) for border in borders):
+    if server not in servers:
         return Proof.NONE, f"the topmost Authentication-Results is by {server or 'nobody'}, no border server of ours"
     return _weigh(results, domain_of(sender.address), server, google=GOOGLE in borders)
+
+
+def _is_tenants(fields: Fields, domain: str, borders: Sequence[str]) -> bool:
+    """True for Exchange's stamp on a mail in the name of a domain of ours: what it says of others is not theirs."""
+    stamps = [one.strip().lower() for one in fields.get(_AUTH_AS, ())]
+    return MICROSOFT_365 in borders and stamps == ["internal"] and f"{OWN}{domain}" in borders
 
 
 def _weigh(results: Sequence[_Result], domain: str, server: str, *, google: bool) -> tuple[Proof, str]:

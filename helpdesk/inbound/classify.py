@@ -43,14 +43,25 @@ _MACHINE_HEADERS = (
     "x-cron-env",
     "x-fc-machinegenerated",
 )
-_LIST_HEADERS = (
+#: What a list sets on whatever passes it.
+_OF_LISTS = (
     "list-id",
     "list-post",
     "list-unsubscribe",
+    "list-unsubscribe-post",
     "list-help",
     "list-owner",
     "list-archive",
     "list-subscribe",
+    # Of list managers that set none of the fields above.
+    "mailing-list",
+    "x-mailing-list",
+    "x-beenthere",
+    "x-ml-name",
+    "list-software",
+)
+_LIST_HEADERS = (
+    *_OF_LISTS,
     # Set by senders of campaigns and by other helpdesks: a person may have written it, but nobody waits for our answer.
     "feedback-id",
     "x-loop",
@@ -60,12 +71,6 @@ _LIST_HEADERS = (
     "x-campaign",
     "x-campaignid",
     "x-csa-complaints",
-    # Of list managers that set none of the fields above.
-    "mailing-list",
-    "x-mailing-list",
-    "x-beenthere",
-    "x-ml-name",
-    "list-software",
 )
 
 
@@ -91,7 +96,7 @@ def kind(
         or _says_automatic(fields, subject, sender)
         or _bulk(fields)
         or _bulk(_filtered(data, tree))
-        or _hints(tree.parts[0], return_path)
+        or _hints(fields, tree.parts[0].type, return_path)
         or (Kind.HUMAN, "no sign of a machine")
     )
 
@@ -264,10 +269,17 @@ def _filtered(data: bytes, tree: mime.Tree) -> Fields:
     return {}
 
 
-def _hints(root: mime.Part, return_path: str | None) -> tuple[Kind, str] | None:
-    """What only machines set, though it says something else."""
-    fields = root.fields
-    if root.type == "multipart/report" or _DMARC_SUBJECT.match(line(first(fields, "subject")).lower()):
+def is_persons_behind_list(root: mime.Part, return_path: str | None) -> bool:
+    """Whether nothing but the marks of a list says that a mail of kind bulk is no person's."""
+    fields = {name: values for name, values in root.fields.items() if name not in _OF_LISTS}
+    if first(fields, "precedence").strip().lower() == "list":
+        del fields["precedence"]
+    return not (_bulk(fields) or _hints(fields, root.type, return_path))
+
+
+def _hints(fields: Fields, kind: str, return_path: str | None) -> tuple[Kind, str] | None:
+    """What only machines set, though it says something else; ``kind`` is the type of the whole mail."""
+    if kind == "multipart/report" or _DMARC_SUBJECT.match(line(first(fields, "subject")).lower()):
         return Kind.AUTO_REPLY, "is a report of a machine"
     suppress = {word.strip().lower() for word in first(fields, "x-auto-response-suppress").split(",")}
     if suppress & {"all", "autoreply", "oof"}:

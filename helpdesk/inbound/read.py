@@ -58,8 +58,8 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         # Not "none": the list's own signature and server must not be taken for those of a writer in its domain.
         sender, proof, proof_why = (
             behind,
-            Proof.AMBIGUOUS,
-            "a list put its own address into From; nothing proves the writer",
+            proof if proof is Proof.FAILED else Proof.AMBIGUOUS,
+            f"a list put its own address into From; nothing proves the writer ({proof_why})",
         )
     body = Body(data, tree)
     text = capped(body.shown())
@@ -71,6 +71,10 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     new_text, lead_text = quote.divide(text, quoted)
     if not (quoted or _is_reply(subject, parents)):
         new_text = text
+    by_list = writer.list_address(fields)
+    if kind is Kind.BULK and by_list and not classify.is_persons_behind_list(tree.parts[0], return_path):
+        by_list = ""
+    submitter = writer.on_form(text)
     return Reading(
         message_id=_message_id(fields),
         parents=parents,
@@ -93,7 +97,8 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         lead_text=lead_text,
         attachments=body.attachments(),
         content_hash=content_hash(data, tree),
-        likeness=likeness(sender, new_text),
+        # All that a web form sends has its own address; who filled it in tells them apart.
+        likeness=likeness(submitter or sender, new_text),
         report=report,
         loop_marks=tuple(line(value, 200) for value in fields.get("x-helpdesk-loop", ())[:20]),
         hops=len(fields.get("received", ())),
@@ -101,8 +106,8 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
         forwarded=None if kind.unattended else _forwarded(body, text, subject, bool(parents)),
         aliases=message_ids(fields, *thread.ORIGINAL_IDS)[:_MAX_ALIASES],
         thread_index=thread.index_of(fields),
-        list_address=writer.list_address(fields),
-        submitter=writer.on_form(text),
+        list_address=by_list,
+        submitter=submitter,
     )
 
 

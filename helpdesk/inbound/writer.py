@@ -15,8 +15,6 @@ from helpdesk.inbound.header import Fields, first, line
 _LISTS = ("list-id", "list-post", "mailing-list", "x-google-group-id", "x-beenthere", "x-mailman-version")
 _VIA = re.compile(r"^\s*(.{0,150}?)\s+(?:via|durch|über)\s+\S.{0,150}$", re.I)
 _POST = re.compile(r"<mailto:([^<>?\s]{3,320})[^<>]*>|^\s*list\s+([^\s;]{3,320})", re.I)
-#: Set by campaigns and by other desks beside the headers of lists: such a mail is no person's, whatever list it came by.
-_CAMPAIGN = ("feedback-id", "x-loop", "x-otrs-loop", "x-rt-loop-prevention")
 
 
 def behind_list(fields: Fields, sender: Mailbox | None) -> Mailbox | None:
@@ -36,17 +34,19 @@ def behind_list(fields: Fields, sender: Mailbox | None) -> Mailbox | None:
         if found is not None and fold(found.address) not in lists:
             return Mailbox(found.address, found.name or name)
     named = [one for one in addresses.mailboxes(fields.get("reply-to", ())[:2]) if fold(one.address) not in lists]
+    if not named:
+        # Lists that want answers for themselves put him there (Mailman's reply_goes_to_list).
+        copied = addresses.mailboxes(fields.get("cc", ())[:2])
+        named = [one for one in copied if name and one.name == name and fold(one.address) not in lists]
     return Mailbox(named[0].address, named[0].name or name) if len(named) == 1 else None
 
 
 def list_address(fields: Fields) -> str:
-    """The address of the list that a person's mail came by (RFC 2369 List-Post), "" where it came by none.
+    """The address of the list that a mail came by (RFC 2369 List-Post), "" where it came by none.
 
     >>> list_address({"list-post": ["<https://lists.example/help>, <mailto:help@lists.example>"]})
     'help@lists.example'
     """
-    if any(name in fields for name in _CAMPAIGN) or first(fields, "precedence").strip().lower() in ("bulk", "junk"):
-        return ""
     for name in ("list-post", "mailing-list"):
         if found := _POST.search(line(first(fields, name))):
             return found[1] or found[2]
@@ -81,5 +81,6 @@ def on_form(text: str) -> Mailbox | None:
             for mailbox in addresses.mailboxes([value.replace("(", "<").replace(")", ">")])[:2]:
                 strict, _ = addresses.strict_sender([mailbox.address])
                 if strict is not None:
-                    found.setdefault(fold(strict.address), Mailbox(strict.address, mailbox.name))
+                    name = "" if "@" in mailbox.name else mailbox.name
+                    found.setdefault(fold(strict.address), Mailbox(strict.address, name))
     return next(iter(found.values())) if len(found) == 1 else None

@@ -30,7 +30,7 @@ from helpdesk.domain.decision import (
     Suppress,
     UseContract,
 )
-from helpdesk.domain.event import EventKind
+from helpdesk.domain.event import PUBLIC_ENTRIES, EventKind
 from helpdesk.domain.facts import Facts, Trigger
 from helpdesk.domain.mail import Mailbox
 from helpdesk.domain.people import Person
@@ -96,7 +96,7 @@ def apply(
     if taken is not None:
         _remember_ids(connection, desk, facts, progress, taken)
     occasion = letters.Occasion(
-        facts=_without_old_pictures(replace(facts.after(decision.effects), proposal=facts.proposal), progress),
+        facts=_with_old_pictures_named(replace(facts.after(decision.effects), proposal=facts.proposal), progress),
         ticket=ticket,
         timer=timer,
         now=facts.now,
@@ -286,7 +286,7 @@ def _add_entry(
     noted = effect.kind is EventKind.NOTE and progress.customer is not None
     attached = () if noted else facts.reading.attachments
     if any(map(_may_be_logo, attached)):
-        progress.seen_pictures = tickets.pictures(connection, _ticket(progress))
+        progress.seen_pictures = tickets.pictures(connection, _ticket(progress), _read_before(effect.kind))
     files = [_file(one) | ({"again": True} if _is_again(one, progress) else {}) for one in attached]
     data: dict[str, object] = {"files": files, "proof": facts.proof.value} if files else {"proof": facts.proof.value}
     his_own = effect.kind is EventKind.CUSTOMER_ENTRY and not effect.forwarded
@@ -308,6 +308,8 @@ def _add_entry(
     # A forged mail must not be able to name those who may join later (T2).
     if effect.kind is EventKind.CUSTOMER_ENTRY and facts.proof.proven and not effect.forwarded:
         others = [mailbox.address for mailbox in (*facts.reading.to, *facts.reading.cc)]
+        if tickets.REPLY_TO in data:
+            others.insert(0, str(data[tickets.REPLY_TO]))
         tickets.note_named(connection, _ticket(progress), others[:25])
 
 
@@ -335,21 +337,28 @@ def _file(one: Attachment) -> dict[str, object]:
     return known | {"digest": one.digest} if one.digest else known
 
 
+def _read_before(kind: EventKind) -> tuple[EventKind, ...]:
+    """Which entries the readers of one of this kind have read: agents all from outside, customers the answers."""
+    if kind in (EventKind.CUSTOMER_ENTRY, EventKind.THIRD_PARTY_ENTRY):
+        return PUBLIC_ENTRIES
+    return (EventKind.ANSWER,) if kind is EventKind.ANSWER else ()
+
+
 def _may_be_logo(one: Attachment) -> bool:
     return one.inline and bool(one.digest)
 
 
 def _is_again(one: Attachment, progress: _Progress) -> bool:
-    """True for a picture in the text that an earlier mail of the ticket brought: a logo, or a part of the quote."""
+    """True for a picture in the text that its reader got with an earlier mail of the ticket: a logo, or part of a quote."""
     return _may_be_logo(one) and one.digest in progress.seen_pictures
 
 
-def _without_old_pictures(facts: Facts, progress: _Progress) -> Facts:
+def _with_old_pictures_named(facts: Facts, progress: _Progress) -> Facts:
     """What the mails about it show: a logo comes along once, not with each mail of its owner."""
     if not progress.seen_pictures:
         return facts
-    new = tuple(one for one in facts.reading.attachments if not _is_again(one, progress))
-    return replace(facts, reading=replace(facts.reading, attachments=new))
+    files = tuple(replace(one, old=_is_again(one, progress)) for one in facts.reading.attachments)
+    return replace(facts, reading=replace(facts.reading, attachments=files))
 
 
 def _pass_report(

@@ -109,7 +109,7 @@ def mail(
     addresses = addressed(taken, reading)
     token, routed = _token(world, addresses, sender)
     to_return_path, ours = _returned(connection, world, tenant, addresses, reading, taken.mail.received_at)
-    candidates = _candidates(connection, world, tenant, reading, routed, sender, ours, taken.mail.received_at)
+    candidates = _candidates(connection, world, tenant, reading, routed, sender, employer, ours, taken.mail.received_at)
     if routed and _quotes_another(connection, world, tenant, reading, routed.ticket_id):
         token = TokenState.OTHER_TICKETS
     numbers = _contract_numbers(reading)
@@ -166,7 +166,8 @@ def _by_its_writer(world: World, desk: RunningDesk, reading: Reading) -> Reading
 
     Whoever fills in a form may write any address into it, so nothing proves it.
     """
-    if reading.kind is Kind.BULK and reading.list_address and world.desk_of(reading.list_address) is not None:
+    lists = world.desk_of(reading.list_address) if reading.list_address else None
+    if reading.kind is Kind.BULK and lists is not None and lists.facts.tenant == desk.facts.tenant:
         # Everything that comes by the list that the desk's own address is bears its marks.
         reading = replace(reading, kind=Kind.HUMAN, kind_why="came by the list at the desk's own address")
     if reading.sender is None or reading.loop_marks or own_message_id(world.keys, reading.message_id) is not None:
@@ -415,6 +416,7 @@ def _candidates(
     reading: Reading,
     routed: Routed | None,
     sender: Person | None,
+    employer: Organisation | None,
     ours: _Ours | None,
     received_at: datetime,
 ) -> tuple[Candidate, ...]:
@@ -440,10 +442,10 @@ def _candidates(
     for ticket_id, how in signs:
         ticket = None if ticket_id in found else tickets.snapshot(connection, tenant, ticket_id, lock=True)
         if ticket is not None:
-            found[ticket_id] = _candidate(connection, ticket, how, reading, sender)
+            found[ticket_id] = _candidate(connection, ticket, how, reading, sender, employer)
     for ticket, how in _by_weak_signs(connection, world, tenant, reading, sender, found.keys(), received_at):
         if ticket.id not in found:
-            found[ticket.id] = _candidate(connection, ticket, how, reading, sender)
+            found[ticket.id] = _candidate(connection, ticket, how, reading, sender, employer)
     return tuple(found.values())
 
 
@@ -479,11 +481,17 @@ def _by_weak_signs(
 
 
 def _candidate(
-    connection: sa.Connection, ticket: Ticket, how: str, reading: Reading, sender: Person | None
+    connection: sa.Connection,
+    ticket: Ticket,
+    how: str,
+    reading: Reading,
+    sender: Person | None,
+    employer: Organisation | None,
 ) -> Candidate:
     named = bool(reading.sender and tickets.was_named(connection, ticket.id, reading.sender.address))
     group = ticket.requester.organisation
-    same = bool(group and sender and sender.organisation and sender.organisation.id == group.id)
+    own = sender.organisation if sender and sender.organisation else employer
+    same = bool(group and own and own.id == group.id)
     asked = ticket.reason is Reason.DETAILS
     thanked = asked and outbox.was_said(connection, ticket.id, "thanks_details")
     return Candidate(ticket, how, named, same, thanked)

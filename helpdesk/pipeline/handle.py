@@ -189,12 +189,13 @@ def wake_covered(connection: sa.Connection, world: World, now: datetime) -> int:
 
 #: The operator hears of what waits in quarantine from this hour on, by the desk's clock, once a day.
 _MORNING = 8
+_MOST_TENANTS = 10_000
 
 
 def tell_of_quarantine(connection: sa.Connection, world: World, now: datetime) -> int:
     """Write to the operator once a day where mails wait in quarantine; how many mails were written."""
     written = 0
-    for tenant in sorted({desk.facts.tenant for desk in world.desks.values()}):
+    for place, tenant in enumerate(sorted({desk.facts.tenant for desk in world.desks.values()})):
         desk = _any_desk(world, tenant)
         assert desk is not None
         local = now.astimezone(ZoneInfo(desk.facts.zone))
@@ -208,7 +209,8 @@ def tell_of_quarantine(connection: sa.Connection, world: World, now: datetime) -
             None,
             now,
             None,
-            local.toordinal(),
+            # The number in its Message-ID: one a day and tenant, though desks may share a domain.
+            local.toordinal() * _MOST_TENANTS + place,
             b"",
             "",
             None,

@@ -27,7 +27,7 @@ from helpdesk.inbound.thread import INDEX_KEY, index, topic
 from helpdesk.outbound.compose import Draft, Enclosure, compose
 from helpdesk.outbound.template_variables import Words
 from helpdesk.pipeline.timers import contract_of
-from helpdesk.pipeline.words import contract_kind, file_name, left_out, undelivered, working_hours
+from helpdesk.pipeline.words import contract_kind, file_list, undelivered, working_hours
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import inputs, outbox, people, spool, tickets
 
@@ -42,6 +42,8 @@ LETTERS = {
     Audience.MANAGER: "m",
     Audience.OPERATOR: "o",
 }
+#: The same for mails that speak of one in quarantine, whose number they bear.
+_OF_QUARANTINE = {Audience.OPERATOR: "q", Audience.ACTOR: "y"}
 #: Folder of templates for each audience.
 FOLDERS = {Audience.ACTOR: "agent"}
 
@@ -234,9 +236,9 @@ def _write_one(
     letter = LETTERS[audience]
     host = desk.written.rpartition("@")[2]
     number = event_id if ticket is not None and event_id is not None else occasion.spool_id
-    if ticket is None and occasion.quarantine_id and audience is Audience.OPERATOR:
+    if ticket is None and occasion.quarantine_id and audience in _OF_QUARANTINE:
         # A mail that is set aside again after its release is news again, and needs an id of its own.
-        number, letter = occasion.quarantine_id, "q"
+        number, letter = occasion.quarantine_id, _OF_QUARANTINE[audience]
     if blocks[0].block == "quarantine_waits":
         # One a day, so the day is its number.
         letter = "d"
@@ -445,7 +447,7 @@ def _enclosures(occasion: Occasion, audience: Audience, blocks: Sequence[Say]) -
     files = occasion.facts.reading.attachments
     if not (relaying or showing) or (showing and not _fit(occasion.facts)):
         return ()
-    enclosed = (Enclosure(one.name, one.type, decode_attachment(occasion.raw, one)) for one in files)
+    enclosed = (Enclosure(one.name, one.type, decode_attachment(occasion.raw, one)) for one in files if not one.old)
     return tuple(one for one in enclosed if not (relaying and _is_ours(one)))
 
 
@@ -547,9 +549,7 @@ def _values(
         "proof": "" if facts.trigger is not Trigger.MAIL or facts.proof.proven else "sender not proven",
         "words": Words(_words(connection, occasion, audience)),
         "answer_to": tickets.place_to_answer(connection, ticket.id, ticket.requester.id) if ticket else "",
-        "attachments": tuple(file_name(one, reader.language) for one in facts.reading.attachments)
-        if _fit(facts)
-        else tuple(left_out(one, reader.language) for one in facts.reading.attachments),
+        "attachments": file_list(facts.reading.attachments, reader.language, along=_fit(facts)),
         "commands": tuple({"word": word, "meaning": meaning} for word, meaning in offered()),
         "note_address": token.reply_address(world.keys, desk.written, "n", ticket.id, reader.person_id)
         if ticket and reader.person_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, time, timedelta
 from functools import lru_cache
 
@@ -46,6 +47,10 @@ _UNDELIVERED = {
 
 _UNNAMED = {"en": "unnamed file", "de": "Datei ohne Namen"}
 _IN_TEXT = {"en": "{name} (shown in the text)", "de": "{name} (im Text gezeigt)"}
+_OLD = {
+    "en": ("a picture that came before", "{count} pictures that came before"),
+    "de": ("ein Bild, das schon da war", "{count} Bilder, die schon da waren"),
+}
 _LEFT_OUT = {
     "en": "{name} ({size}): too large to send along, the administrator has the whole mail (helpdesk ticket raw)",
     "de": "{name} ({size}): zu groß, um hier mitzukommen; die ganze Mail hat der Administrator (helpdesk ticket raw)",
@@ -57,16 +62,22 @@ def undelivered(cause: Cause, language: str) -> str:
     return _UNDELIVERED.get(language[:2], _UNDELIVERED["en"]).get(cause, "")
 
 
-def file_name(file: Attachment, language: str) -> str:
-    """What an attached file is called in a list."""
+def file_list(files: Sequence[Attachment], language: str, *, along: bool) -> tuple[str, ...]:
+    """What the attached files are called; ``along`` says that they come with the mail. Old pictures are only counted."""
+    new = [one for one in files if not one.old]
+    named = tuple((_file_name if along else _left_out)(one, language) for one in new)
+    old = len(files) - len(new)
+    return (*named, _OLD.get(language[:2], _OLD["en"])[old > 1].format(count=old)) if old else named
+
+
+def _file_name(file: Attachment, language: str) -> str:
     name = file.name or _UNNAMED.get(language[:2], _UNNAMED["en"])
     return _IN_TEXT.get(language[:2], _IN_TEXT["en"]).format(name=name) if file.inline else name
 
 
-def left_out(file: Attachment, language: str) -> str:
-    """The same for a file that does not go along."""
+def _left_out(file: Attachment, language: str) -> str:
     megabytes = f"{file.size / 1_000_000:.1f} MB"
-    return _LEFT_OUT.get(language[:2], _LEFT_OUT["en"]).format(name=file_name(file, language), size=megabytes)
+    return _LEFT_OUT.get(language[:2], _LEFT_OUT["en"]).format(name=_file_name(file, language), size=megabytes)
 
 
 def contract_kind(kind: str, language: str) -> str:

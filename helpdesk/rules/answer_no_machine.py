@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from helpdesk.domain.address import fold
 from helpdesk.domain.decision import Audience, Suppress, Verdict
 from helpdesk.domain.facts import Facts
 
@@ -21,6 +22,8 @@ def check(facts: Facts) -> Verdict | None:
         return Verdict((Suppress(Audience.CUSTOMER),), "it has an empty return path; no automatic answer")
     if reading.sender is not None and _NOBODY.match(reading.sender.address.lower()):
         return Verdict((Suppress(Audience.CUSTOMER),), "nobody reads at the sender's address; no automatic answer")
+    if reading.sender is not None and fold(reading.sender.address) in facts.desk.web_forms:
+        return Verdict((Suppress(Audience.CUSTOMER),), "a web form that names no writer; no automatic answer")
     if facts.to_role:
         return Verdict((Suppress(Audience.CUSTOMER),), "it is for postmaster or abuse; no automatic answer")
     return None

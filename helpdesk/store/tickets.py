@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -308,13 +308,15 @@ def history(connection: sa.Connection, ticket_id: int) -> list[Event]:
 
 
 _FILES = Prepared(
-    sa.select(event.c.data).where(event.c.ticket_id == sa.bindparam("ticket_id"), event.c.spool_id.is_not(None))
+    sa.select(event.c.kind, event.c.data).where(
+        event.c.ticket_id == sa.bindparam("ticket_id"), event.c.spool_id.is_not(None)
+    )
 )
 
 
-def pictures(connection: sa.Connection, ticket_id: int) -> frozenset[str]:
-    """The digests of all pictures that came with mails of a ticket."""
-    rows = _FILES.rows(connection, ticket_id=ticket_id)
+def pictures(connection: sa.Connection, ticket_id: int, kinds: Collection[EventKind]) -> frozenset[str]:
+    """The digests of all pictures that came with entries of these kinds on a ticket."""
+    rows = [row for row in _FILES.rows(connection, ticket_id=ticket_id) if row.kind in kinds]
     return frozenset(file["digest"] for row in rows for file in row.data.get("files", ()) if "digest" in file)
 
 

@@ -104,14 +104,25 @@ INTERNAL = "X-MS-Exchange-Organization-AuthAs: Internal"
 @pytest.mark.parametrize(
     ("borders", "headers", "proof"),
     [
-        ((MICROSOFT_365,), [INTERNAL], Proof.BORDER),
-        ((MICROSOFT_365,), [INTERNAL.replace("Internal", "Anonymous")], Proof.NONE),
-        ((MICROSOFT_365,), [INTERNAL, INTERNAL], Proof.NONE),
-        ((MICROSOFT_365,), [], Proof.NONE),
+        ((MICROSOFT_365, "@acme.example"), [INTERNAL], Proof.BORDER),
+        ((MICROSOFT_365, "@globex.example"), [INTERNAL], Proof.NONE),
+        ((MICROSOFT_365,), [INTERNAL], Proof.NONE),
+        ((MICROSOFT_365, "@acme.example"), [INTERNAL.replace("Internal", "Anonymous")], Proof.NONE),
+        ((MICROSOFT_365, "@acme.example"), [INTERNAL, INTERNAL], Proof.NONE),
+        ((MICROSOFT_365, "@acme.example"), [], Proof.NONE),
         (("mx.acme.example",), [INTERNAL], Proof.NONE),
         ((), [INTERNAL], Proof.NONE),
     ],
-    ids=["internal", "from outside", "twice", "no stamp", "another border", "nobody is believed"],
+    ids=[
+        "internal",
+        "a customer's domain",
+        "no domain of ours",
+        "from outside",
+        "twice",
+        "no stamp",
+        "another border",
+        "nobody is believed",
+    ],
 )
 def test_a_tenants_stamp_counts_only_where_the_settings_name_it(borders, headers, proof):
     data = "\r\n".join(["From: ann@acme.example", *headers, "Subject: x", "", "x"]).encode()
@@ -161,7 +172,7 @@ SIGNED = "Authentication-Results: " + GOOGLES.format(name="acme-example")
 )
 def test_a_tenants_stamp_counts_only_in_its_own_mailbox(border, header, door, proof):
     """Whoever hands a mail to another door may write that line."""
-    reader = Reader(border.believed)
+    reader = Reader(border.believed(["support@acme.example"]))
     data = f"From: ann@acme.example\r\n{header}\r\n\r\nx".encode()
     envelope = Envelope("ann@acme.example", ("support@acme.example",), "127.0.0.1")
 
@@ -169,3 +180,13 @@ def test_a_tenants_stamp_counts_only_in_its_own_mailbox(border, header, door, pr
     reader.close()
 
     assert found.proof is proof
+
+
+@pytest.mark.parametrize("name", [MICROSOFT_365, GOOGLE, "@acme.example"])
+def test_our_own_words_for_a_tenant_are_no_server(name):
+    """Mutant: whoever writes them into Authentication-Results is a border."""
+    header = f"Authentication-Results: {name}; dkim=pass header.d=acme.example"
+    data = f"From: ann@acme.example\r\n{header}\r\n\r\nx".encode()
+    raw = RawMail(Door.IMAP, Envelope("x@evil.example", ()), datetime(2026, 3, 3, tzinfo=UTC), data)
+
+    assert read(raw, {}, (MICROSOFT_365, GOOGLE, "@acme.example")).proof is Proof.NONE

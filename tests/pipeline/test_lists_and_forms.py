@@ -33,10 +33,46 @@ def test_the_desks_own_list_hands_on_a_customers_mail(office):
     assert "hums" not in office.last("customer").all
 
 
-def test_a_machine_behind_the_list_is_not_answered(office):
-    office.mail("I am away.", MUNGED, headers=GROUP | {"Auto-Submitted": "auto-replied"})
-    office.mail("Buy now!", MUNGED, headers=GROUP | {"Feedback-ID": "1:spring"})
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"Auto-Submitted": "auto-replied"},
+        {"Feedback-ID": "1:spring"},
+        {"X-Auto-Response-Suppress": "All"},
+        {"X-ServiceNow-Generated": "true"},
+        {"X-CampaignID": "7"},
+        {"X-Precedence": "bulk"},
+    ],
+    ids=lambda marks: next(iter(marks)),
+)
+def test_a_machine_behind_the_list_is_not_answered(office, marks):
+    """Mutant: what the list's marks hid is not looked at again."""
+    office.mail("Your request has been received.", MUNGED, headers=GROUP | marks)
     assert not office.sent("customer")
+
+
+def test_the_list_of_another_tenants_desk_is_just_a_list(office):
+    other = {"List-Post": "<mailto:support@umbra.example>", "List-Id": "<support.umbra.example>"}
+    office.customer("News of the week.", headers=other)
+    assert not office.sent("customer")
+
+
+def test_a_person_whom_the_list_does_not_name_waits_and_is_not_dropped(office):
+    outcome = office.mail("It hums.", MUNGED, headers={**GROUP, "X-Original-From": "Support <support@acme.example>"})
+    assert outcome.name == "quarantined"
+    assert "names no writer" in " ".join(office.last("operator", "quarantined").text.split())
+
+
+def test_a_form_that_names_nobody_is_not_written_to(with_form):
+    opened = with_form.mail("It hums.", f"<{FORM}>")
+    assert with_form.ticket(opened).requester.address == FORM
+    assert not with_form.sent("customer")
+
+
+def test_the_same_words_of_two_people_in_one_form_are_no_machine(with_form):
+    for writer in ("zoe@else.example", "yan@other.example"):
+        with_form.mail(f"E-mail: {writer}\n\nIt hums.", f"<{FORM}>")
+    assert [sent.to for sent in with_form.sent("customer")] == ["zoe@else.example", "yan@other.example"]
 
 
 def test_an_agents_name_behind_the_list_is_worth_nothing(office):

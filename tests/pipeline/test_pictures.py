@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.message import EmailMessage
 
 from helpdesk.domain.mail import RawMail
@@ -46,6 +47,7 @@ def test_a_logo_comes_along_once_and_the_picture_of_the_fault_each_time_it_is_ne
     second = office.last("agent", "customer_wrote")
     assert files(second) == ["shot.png"]
     assert "logo" not in second.text
+    assert "a picture that came before" in second.text
 
     kept = [file for event in office.history(opened) for file in event.data.get("files", ())]
     assert [(file["name"], file.get("again", False)) for file in kept] == [
@@ -70,14 +72,27 @@ def test_another_ticket_knows_nothing_of_it(office):
     assert files(office.last("agent", "new_ticket")) == ["logo.png"]
 
 
-def test_a_quoted_picture_of_the_customers_does_not_go_back_to_him(office):
-    """Agents' programs send the pictures of what they quote, and their own logo, with each answer."""
+def test_an_agents_logo_goes_to_the_customer_once(office):
     with_pictures(office, "The printer burns.", ("shot", SHOT))
     notice = office.last("agent", "new_ticket")
     own = {"sender": "ann@acme.example", "user": "ann@acme.example", "to": notice.mail["Reply-To"]}
-    with_pictures(office, "Pour water.", ("shot", SHOT), ("sign", b"\x89PNG acme"), answers=notice.message_id, **own)
+    sign = ("sign", b"\x89PNG acme")
+    with_pictures(office, "Pour water.", sign, answers=notice.message_id, **own)
     assert files(office.last("customer", "answer")) == ["sign.png"]
 
-    with_pictures(office, "And sand.", ("sign", b"\x89PNG acme"), answers=notice.message_id, **own)
+    with_pictures(office, "And sand.", sign, answers=notice.message_id, **own)
     assert files(office.last("customer", "answer")) == []
     assert "And sand." in office.last("customer", "answer").text
+
+
+def test_a_picture_that_an_agent_sends_reaches_the_customer_though_a_colleague_or_another_saw_it(office):
+    """Mutants: a note's picture, or one that the customer himself sent, is old to everybody."""
+    with_pictures(office, "The printer burns.", ("shot", SHOT))
+    notice = office.last("agent", "new_ticket")
+    own = {"sender": "ann@acme.example", "user": "ann@acme.example", "answers": notice.message_id}
+    plan = ("plan", b"\x89PNG plan")
+    note = re.search(r"support\+n[a-z2-7]+@acme\.example", notice.text)[0]
+    with_pictures(office, "Look at this, Leo.", plan, to=note, **own)
+    with_pictures(office, "Do it so.", plan, ("shot", SHOT), to=notice.mail["Reply-To"], **own)
+
+    assert files(office.last("customer", "answer")) == ["plan.png", "shot.png"]
