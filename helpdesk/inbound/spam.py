@@ -14,7 +14,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from time import monotonic
 
@@ -79,7 +79,12 @@ class Rspamd:
 
     def judge_all(self, mails: Sequence[tuple[RawMail, Reading]]) -> list[Reading]:
         """The readings in their order, with rspamd's verdict where it condemns; takes some seconds at most."""
-        return list(self._pool.map(lambda mail: self._judge(*mail), mails))
+        asked = [self._pool.submit(self._judge, *mail) for mail in mails]
+        # Its answer may drip in: each octet is in time, and all of them together are not.
+        answered, _ = wait(asked, timeout=self._seconds)
+        if len(answered) < len(asked):
+            self._complain("it took too long")
+        return [one.result() if one in answered else reading for one, (_, reading) in zip(asked, mails, strict=True)]
 
     def condition(self) -> str:
         """What is wrong, in words; "" while it answers, or was not asked yet."""
@@ -94,14 +99,17 @@ class Rspamd:
             return reading
         try:
             verdict = self._ask(raw)
-        except (OSError, http.client.HTTPException, ValueError) as problem:
-            self._fault = f"does not judge mails ({_words_of(problem)}); they are let in unjudged"
-            if monotonic() - self._told > _TOLD_SECONDS:
-                self._told = monotonic()
-                log.warning("rspamd %s", self._fault)
+        except (OSError, http.client.HTTPException, ValueError, RecursionError) as problem:
+            self._complain(_words_of(problem))
             return reading
         self._fault = ""
         return replace(reading, spam=verdict) if verdict else reading
+
+    def _complain(self, why: str) -> None:
+        self._fault = f"does not judge mails ({why}); they are let in unjudged"
+        if monotonic() - self._told > _TOLD_SECONDS:
+            self._told = monotonic()
+            log.warning("rspamd %s", self._fault)
 
     def _ask(self, raw: RawMail) -> str:
         """The verdict in words, "" where it does not condemn; OSError, HTTPException or ValueError where there is none."""

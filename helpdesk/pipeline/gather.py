@@ -187,6 +187,8 @@ def _by_its_writer(world: World, desk: RunningDesk, reading: Reading) -> Reading
 def _spoken_of(connection: sa.Connection, world: World, tenant: str, addresses: Sequence[str]) -> Waiting | None:
     for address in addresses:
         number = set_aside_mail(world.keys, _tag(address))
+        if number == 0:  # an answer to the list of the morning
+            return Waiting(0, waits=False)
         if number is not None and (found := spool.in_quarantine(connection, tenant, number)) is not None:
             return Waiting(number, *found)
     return None

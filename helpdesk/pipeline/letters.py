@@ -397,6 +397,8 @@ def _about_quarantine(
     world: World, desk: RunningDesk, occasion: Occasion, audience: Audience, blocks: Sequence[Say]
 ) -> str:
     """Where the operator, or the agent whose mail it seems to be, answers about the mail that was set aside."""
+    if any(one.block == "quarantine_waits" for one in blocks):
+        return token.quarantine_address(world.keys, desk.written, 0)
     shown = occasion.facts.quarantine
     number, agent = occasion.quarantine_id or (shown.id if shown else 0), occasion.facts.agent
     if number and (audience is Audience.OPERATOR or (shown and audience is Audience.ACTOR)):
@@ -569,7 +571,12 @@ def _values(
 def _words(connection: sa.Connection, occasion: Occasion, audience: Audience) -> str:
     """What the mail is about: the input's own words, those that could not be delivered, else the customer's last."""
     if audience is Audience.ACTOR and occasion.facts.trigger is Trigger.MAIL:
-        return occasion.facts.reading.new_text or occasion.facts.reading.text
+        reading = occasion.facts.reading
+        said = reading.new_text or reading.text
+        # A mail that is attached whole is a part of what he would send.
+        attached = reading.forwarded if reading.forwarded and reading.forwarded.text not in reading.text else None
+        whom = attached.sender.address if attached and attached.sender else ""
+        return f"{said}\n\nFrom: {whom}\nSubject: {attached.subject}\n\n{attached.text}" if attached else said
     if occasion.facts.delivery is not None:
         return occasion.facts.delivery.words
     return occasion.words or (tickets.last_words(connection, occasion.ticket.id) if occasion.ticket else "")

@@ -82,6 +82,11 @@ def named(trigger: Trigger) -> dict[str, ModuleType]:
 
 def bind(trigger: Trigger, lines: Sequence[tuple[str, Mapping[str, Any]]], file: str) -> tuple[Rule, ...]:
     """Policy lines (name, options) -> rules; raises ConfigError naming file, key path and what would be legal."""
+    names = [name for name, _ in lines]
+    for number, (_, options) in enumerate(lines):
+        if options.get("confirming_reply") and "hear_confirmation" not in names[:number]:
+            key = f"on_{trigger}.{number + 1}.confirming_reply"
+            raise ConfigError(file, key, "nobody would hear the reply", "with the rule hear_confirmation above it")
     return tuple(
         _bind_one(trigger, name, options, file, f"on_{trigger}.{number}")
         for number, (name, options) in enumerate(lines, start=1)

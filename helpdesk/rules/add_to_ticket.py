@@ -5,6 +5,7 @@ from __future__ import annotations
 from helpdesk.domain.decision import AddEntry, Audience, Effect, Say, SetStatus, Verdict
 from helpdesk.domain.event import EventKind
 from helpdesk.domain.facts import Facts
+from helpdesk.domain.reading import Kind
 from helpdesk.domain.ticket import Reason, Status, Ticket
 
 
@@ -22,6 +23,10 @@ def check(facts: Facts) -> Verdict | None:
     effects = (AddEntry(EventKind.CUSTOMER_ENTRY, facts.reading.new_text or facts.reading.text),)
     if reopened or (ticket.status is Status.WAITING and not facts.reading.kind.unattended):
         effects = (*effects, SetStatus(Status.HELD, ticket.reason) if _was_held(ticket) else SetStatus(Status.OPEN))
+    if facts.reading.kind is Kind.CHALLENGE:
+        # A machine of the customer's keeps our mail from him: somebody has to know.
+        effects = (*effects, Say(Audience.AGENT, "customer_wrote", {"reopened": False}))
+        return Verdict(effects, "a challenge: the agent hears that mail to the customer is held back", final=True)
     if facts.reading.kind.unattended:
         return Verdict(effects, "a machine's reply is filed and changes nothing", final=True)
     if facts.proposal is not None and ticket.requester.organisation is None and _asked(ticket):

@@ -22,6 +22,8 @@ def check(facts: Facts, options: Options) -> Verdict | None:
     if reading.sender and untagged(reading.sender.address)[0] in facts.desk.addresses:
         if reading.list_address and reading.kind is Kind.HUMAN:
             cause = "a list put this desk's own address into From and names no writer"
+            if facts.released:
+                cause += "; it was let in, but names nobody to whom a ticket could belong"
             return Verdict(
                 (SetAside(cause), Say(Audience.OPERATOR, "quarantined", {"cause": cause})), cause, final=True
             )

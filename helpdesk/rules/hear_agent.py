@@ -69,7 +69,10 @@ def check(facts: Facts, options: Options = _PLAIN) -> Verdict | None:
     if orders.problem:
         return _refused(facts, orders.problem)
     if not orders.text and not orders.commands and not _files(facts):
-        return returned(facts, "it has no new text above or below the quote")
+        only = (
+            " (a picture in the text is taken for a logo: write a word beside it)" if facts.reading.attachments else ""
+        )
+        return returned(facts, f"it has no new text above or below the quote{only}")
     return _heard(facts, orders)
 
 

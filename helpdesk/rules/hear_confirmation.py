@@ -5,6 +5,7 @@ from __future__ import annotations
 from helpdesk.commands.grammar import order
 from helpdesk.domain.decision import Audience, Drop, EndQuarantine, Say, Verdict
 from helpdesk.domain.facts import CONFIRM_WITHIN, Facts
+from helpdesk.domain.proof import Proof
 from helpdesk.rules.hear_agent import returned
 
 _ORDERS = {"#send": True, "#drop": False}
@@ -17,6 +18,8 @@ def check(facts: Facts) -> Verdict | None:
     if facts.reading.kind.unattended:
         why = f"a machine confirms nothing ({facts.reading.kind_why})"
         return Verdict((Drop(why),), why, final=True)
+    if facts.proof is Proof.FAILED:
+        return returned(facts, "your domain's own policy says that your reply is not yours. Ask your administrator")
     if not mail.waits:
         return returned(facts, "the mail that it speaks of was sent or dropped before")
     if mail.since is None or facts.now - mail.since > CONFIRM_WITHIN:

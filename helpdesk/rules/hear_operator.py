@@ -8,11 +8,13 @@ from helpdesk.domain.facts import Facts
 
 _ORDERS = {"#release": True, "#drop": False}
 _SHOW = "#show"
+#: So many mails within an hour answer what orders nothing, or only asks to see: a machine may write in the name of either.
+_ANSWERS_PER_HOUR = 30
 
 
 def check(facts: Facts) -> Verdict | None:
     mail = facts.quarantine
-    if mail is None:
+    if mail is None or (facts.released and not facts.proof.proven):
         return None
     if facts.reading.kind.unattended:
         return Verdict(
@@ -23,13 +25,19 @@ def check(facts: Facts) -> Verdict | None:
         cause = "it would steer the quarantine, but nothing proves that the operator or a lead wrote it"
         return Verdict((SetAside(cause),), cause, final=True)
     word = order(facts.reading.lead_text)
-    if word == _SHOW:
+    ends = word in _ORDERS and mail.waits
+    if not ends and facts.ration.last_hour >= _ANSWERS_PER_HOUR:
+        why = f"more than {_ANSWERS_PER_HOUR} mails about the quarantine within an hour: not answered"
+        return Verdict((Drop(why),), why, final=True)
+    if word == _SHOW and mail.id:
         shown = Say(Audience.ACTOR, "whole_mail") if lead else Say(Audience.OPERATOR, "whole_mail")
         why = f"mail {mail.id} in quarantine is shown"
         return Verdict((shown, Drop("an order about the quarantine")), why, final=True)
     release = _ORDERS.get(word)
     effects: tuple[Effect, ...] = ()
-    if release is None:
+    if not mail.id:
+        said = "Nothing was done: that mail lists several. Write to the address behind the one that you mean."
+    elif release is None:
         said = (
             f"Nothing was done with mail {mail.id}: begin your reply with #release, #drop or #show, alone on its line."
         )

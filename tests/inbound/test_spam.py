@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -133,6 +135,7 @@ def test_rspamd_hears_of_the_envelope_and_not_of_our_own_servers() -> None:
         (b"[]", 200, "its answer is not understood"),
         (b'{"action": "reject"}', 200, "its answer is not understood"),
         (b'{"action": "reject", "score": "x", "required_score": 15}', 200, "its answer is not understood"),
+        (b"[" * 200_000, 200, "its answer is not understood"),
         (said("reject"), 403, "it answered 403"),
         (b"", 500, "it answered 500"),
     ],
@@ -154,6 +157,25 @@ def test_nobody_there_and_nobody_who_speaks(caplog: pytest.LogCaptureFixture) ->
         judge = Rspamd(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
         assert judged(judge, *[mail()] * 8) == [""] * 8
         assert "too long" in judge.condition() or "timed out" in judge.condition()
+
+
+def test_an_answer_that_drips_in_is_not_waited_for() -> None:
+    """Mutant: each octet has its own time."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            client, _ = server.accept()
+            with client, contextlib.suppress(OSError):
+                client.recv(65_536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+                for _ in range(200):
+                    client.sendall(b" ")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        since = time.monotonic()
+        assert judged(Rspamd(f"http://127.0.0.1:{server.getsockname()[1]}", seconds=0.5), mail()) == [""]
+        assert time.monotonic() - since < 10
 
 
 def test_it_recovers(rspamd: servers.Rspamd) -> None:

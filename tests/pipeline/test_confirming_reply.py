@@ -163,3 +163,28 @@ def test_a_forward_that_waits_opens_a_ticket_at_his_word(desk):
     desk.mail("#send", "ann@acme.example", to=desk.last("actor", "is_it_yours").mail["Reply-To"])
     again(desk)
     assert desk.last("customer", "opened").to == "bob@globex.example"
+
+
+def test_a_mail_that_he_attached_is_shown_with_his_words(desk):
+    raw = desk.compose("Please answer him.", "ann@acme.example", subject="Fwd: Hum")
+    attached = b"From: bob@globex.example\r\nSubject: Hum\r\n\r\nThe scanner hums loudly.\r\n"
+    head, _, body = raw.data.partition(b"\r\n\r\n")
+    kept = [line for line in head.split(b"\r\n") if not line.lower().startswith((b"content-", b"mime-"))]
+    data = b"\r\n".join([*kept, b"Content-Type: multipart/mixed; boundary=b", b"", b"--b", b"", body])
+    data += b"\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n" + attached + b"--b--\r\n"
+    desk.handle(replace(raw, data=data))
+
+    asked = desk.last("actor", "is_it_yours").text
+    assert "Please answer him." in asked
+    assert "The scanner hums loudly." in asked
+
+
+def test_what_he_hears_after_his_word_has_an_id_of_its_own(desk):
+    """Mutant: a server that drops what it has seen drops "nothing was sent"."""
+    desk.mail("Hello.", "ann@acme.example")
+    asked = desk.last("actor", "is_it_yours")
+    desk.mail("#send", "ann@acme.example", to=asked.mail["Reply-To"])
+    again(desk)
+
+    assert desk.last("actor").block == "returned"
+    assert desk.last("actor").message_id != asked.message_id

@@ -27,6 +27,7 @@ def of_stranger(status: Status = Status.HELD, reason: Reason = Reason.DETAILS):
         (mail(ticket=ticket(Status.HELD, Reason.CONTRACT)), [ENTRY, TELL]),
         (mail(ticket=ticket(Status.CLOSED), reading=reading(kind=Kind.OUT_OF_OFFICE)), [ENTRY]),
         (mail(ticket=ticket(Status.WAITING), reading=reading(kind=Kind.AUTO_REPLY)), [ENTRY]),
+        (mail(ticket=ticket(Status.WAITING), reading=reading(kind=Kind.CHALLENGE)), [ENTRY, TELL]),
         (mail(ticket=ticket(), third_party=True), ["AddEntry third party entry", TELL]),
         (mail(ticket=ticket(Status.CLOSED), third_party=True), ["AddEntry third party entry", TELL]),
         (mail(ticket=of_stranger()), [ENTRY, "Say agent who_is_this", "Say customer thanks_details"]),
@@ -42,6 +43,7 @@ def of_stranger(status: Status = Status.HELD, reason: Reason = Reason.DETAILS):
     ],
     ids=[
         "open", "waiting", "closed", "closed while held", "held", "a machine reopens nothing", "a machine ends no waiting",
+        "a challenge is told",
         "third party", "third party reopens nothing", "unknown sender answers", "unknown sender answers a closed one",
         "unknown sender names a contract", "a known sender names one",
     ],

@@ -70,3 +70,11 @@ def test_a_wrong_line_names_file_key_and_what_is_legal(trigger, line, key, legal
 
     assert (caught.value.file, caught.value.key) == (FILE, key)
     assert legal in caught.value.legal
+
+
+def test_an_answer_that_nobody_would_hear_is_not_asked_for():
+    asking = ("hear_agent", {"confirming_reply": True})
+    with pytest.raises(ConfigError, match=r"on_mail\.1\.confirming_reply.*hear_confirmation above it"):
+        bind(Trigger.MAIL, [asking, ("hear_confirmation", {})], FILE)
+
+    assert len(bind(Trigger.MAIL, [("hear_confirmation", {}), asking], FILE)) == 2

@@ -55,6 +55,12 @@ def test_anything_else_sends_nothing_and_is_said(text, waiting):
     assert effects[1].block == "returned"
 
 
+def test_a_reply_that_fails_its_own_domains_policy_confirms_nothing():
+    effects = confirming("#send", proof=Proof.FAILED).effects
+
+    assert [type(one) for one in effects] == [Drop, Say]
+
+
 def test_a_machine_confirms_nothing():
     """Mutant: an absence assistant without marks aside, any answer from the address is his word."""
     (effect,) = confirming("#send", reading=reading("#send", kind=Kind.OUT_OF_OFFICE)).effects

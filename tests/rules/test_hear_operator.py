@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from helpdesk.domain.decision import Audience, Drop, EndQuarantine, Say, SetAside
-from helpdesk.domain.facts import Waiting
+from helpdesk.domain.facts import Ration, Waiting
 from helpdesk.domain.proof import Proof
 from helpdesk.domain.reading import Kind, Reading
 from helpdesk.rules.hear_operator import check
@@ -40,6 +40,26 @@ def test_it_is_shown_to_whoever_may_order(there):
     assert orders("#show", by_operator=False, agent=LEO, quarantine=there).effects[0] == Say(
         Audience.ACTOR, "whole_mail"
     )
+
+
+@pytest.mark.parametrize("text", ["#show", "I am away until Monday."])
+def test_what_ends_nothing_is_answered_so_often_and_what_does_always(text):
+    """Mutant: an assistant at the operator's address without any mark circles for ever."""
+    busy = Ration(last_hour=30)
+
+    (effect,) = orders(text, ration=busy).effects
+    assert isinstance(effect, Drop)
+    assert len(orders("#release", ration=busy).effects) == 3
+
+
+def test_an_answer_to_the_mornings_list_is_told_where_to_write():
+    said, _ = orders("#release", quarantine=Waiting(0, waits=False)).effects
+
+    assert "the address behind the one that you mean" in said.values["lines"][0]
+
+
+def test_what_a_person_released_goes_on_unproven():
+    assert orders("#release", proof=Proof.NONE, released=True) is None
 
 
 @pytest.mark.parametrize(
