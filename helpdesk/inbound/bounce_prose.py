@@ -23,13 +23,13 @@ _OF_RECIPIENT = re.compile(
 )
 _FURTHER = re.compile(rf"[ \t]{{0,4}}[,;][ \t]{{0,4}}{_ADDRESS}(?![a-z0-9_@/])", re.I)
 _ANY = re.compile(rf"{_ADDRESS}(?![a-z0-9_@/])", re.I)
-#: Words of failure with an address behind them.
+#: Words of failure, and how many characters before an address they may begin.
 _FAILED = re.compile(
     r"(?:undeliver|deliver|unknown|invalid|rejected|refused|failed|not (?:be )?(?:sent|found|reach)|no such|does not exist"
-    r"|unzustellbar|zugestellt|non remis|impossible|recapit|entreg|doručen|доставл)"
-    rf"[^@\n]{{0,120}}?{_ADDRESS}",
+    r"|unzustellbar|zugestellt|non remis|impossible|recapit|entreg|doručen|доставл)",
     re.I,
 )
+_BEFORE = 140
 _LIST_FOLLOWS = re.compile(
     r"(?:following|folgende|suivant|siguiente|seguent|volgende|failed)[^\n]{0,60}(?:address|recipient|adress|empfänger|destinat|ontvanger)",
     re.I,
@@ -150,8 +150,11 @@ def _others(text: str, position: int) -> list[str]:
 def _by_words(text: str, to: str) -> list[Fate]:
     """Recipients that a sentence about a failure names."""
     found: dict[str, None] = {}
-    for match in _FAILED.finditer(text):
-        found.update(dict.fromkeys([match[1], *_others(text, match.end())]))
+    for one in text.split("\n"):
+        for match in re.finditer(_ADDRESS, one, re.I) if "@" in one else ():
+            before = one[max(match.start() - _BEFORE, 0) : match.start()].rpartition("@")[2]
+            if _FAILED.search(before):
+                found.update(dict.fromkeys([match[1], *_others(one, match.end())]))
     return _fates([(one, "") for one in found if not _is_ours(one, to)], text)
 
 

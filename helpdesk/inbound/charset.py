@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 
 from helpdesk.inbound import guess
 
@@ -197,20 +198,26 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
-def decode_raw(data: bytes, hint: str = "") -> str:
-    """A header's raw bytes, which name no charset: UTF-8 (RFC 6532), else as the mail's text is where that can be."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
+def raw_codec(lines: Sequence[bytes], hint: str = "") -> str:
+    """The codec of a header's raw lines: as the mail's text is where that says one, else what the first of them look like."""
     codec = codec_of(hint)
     codec = "cp932" if codec.startswith(("iso2022-jp", "euc-jp")) else codec
-    if codec in ("", "utf-8", "utf-7", "cp1252"):
-        codec = guess.codec(data) or "cp1252"
-    try:
-        return data.decode(codec) if codec != "cp1252" else windows_1252(data)
-    except (UnicodeError, ValueError):
-        return windows_1252(data)
+    if codec not in ("", "utf-8", "utf-7", "cp1252"):
+        return codec
+    return guess.codec(b"\n".join(line for line in lines[:_RAW_LINES] if not is_utf8(line))) or "cp1252"
+
+
+_RAW_LINES = 50
+
+
+def decode_raw(data: bytes, codec: str = "") -> str:
+    """A header's raw bytes, which name no charset: UTF-8 (RFC 6532), else in this codec where they can be."""
+    for candidate in ("utf-8", codec):
+        try:
+            return data.decode(candidate) if candidate not in ("", "cp1252") else windows_1252(data)
+        except (UnicodeError, ValueError):
+            continue
+    return windows_1252(data)
 
 
 def windows_1252(data: bytes) -> str:

@@ -24,12 +24,26 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,20})")
+#: Tags as a browser reads them: a ``</`` in the value of an attribute, a comment, or the text of a style closes nothing.
+_ATTRIBUTES = (
+    r"(?:[ \t\n\f\r/]++|[^ \t\n\f\r/>][^ \t\n\f\r/>=]*+"
+    r"(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:\"[^\"]*+\"|'[^']*+'|(?![\"'])[^ \t\n\f\r>]*+))?+)*+"
+)
+_TAG = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))"
+    rf"|<(?:style|script|title|textarea)(?=[ \t\n\f\r/>]){_ATTRIBUTES}>.*?(?:</(?:style|script|title|textarea)|\Z)"
+    rf"|<(/?)([a-z][^ \t\n\f\r/>]*+){_ATTRIBUTES}",
+    re.I | re.S,
+)
 #: Elements that never nest in each other's open tag (void, or closed by the next of their kind).
 _FLAT = _names(
     "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot option"
     " colgroup html body head"
 )
+#: Where a block ends before these do, they are opened again in each block that follows, save behind a cell.
+_FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
+_CELLS = _names("td th")
+_CLOSED_BY_NEXT = _names("p li dd dt td th")
 _SKIPPED = _names("style script head title template noscript object svg math select")
 _BLOCKS = _names(
     "address article aside blockquote center dd details div dl dt fieldset figure footer form header li main nav ol"
@@ -57,7 +71,9 @@ def to_text(html: str) -> str:
         html = _DATA_URL.sub("data:", html)[:MAX_HTML]
     # Some write an emoji as the two halves of it in UTF-16.
     html = _HALVES.sub(_whole, html)
-    if too_deep(html) or _too_many_attributes(html):
+    # The parser needs seconds for thousands of options, and what stands in a choice is not shown.
+    html = _OPTION.sub("", html)
+    if too_deep(html) or _too_many_attributes(html) or _too_many_opened_again(html):
         return _stripped(html)
     body = LexborHTMLParser(html).body
     if body is None:
@@ -83,8 +99,8 @@ def too_deep(html: str) -> bool:
     for count, match in enumerate(_TAG.finditer(html)):
         if count > _MAX_TAGS:
             return True
-        name = match[2].lower()
-        if name in _FLAT:
+        name = (match[2] or "").lower()
+        if not name or name in _FLAT:
             continue
         if not match[1]:
             open_tags[name] += 1
@@ -98,6 +114,7 @@ def too_deep(html: str) -> bool:
 
 
 _DATA_URL = re.compile(r"data:[a-z]+/[^\"'<>\s)]*+", re.I)
+_OPTION = re.compile(r"</?opt(?:ion|group)\b[^<>]*+>?", re.I)
 _LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}+")
 _BETWEEN_ATTRIBUTES = re.compile(r"[\s\"'/]+")
 
@@ -105,6 +122,41 @@ _BETWEEN_ATTRIBUTES = re.compile(r"[\s\"'/]+")
 def _too_many_attributes(html: str) -> bool:
     """True where one tag may have so many attributes that comparing each with each takes seconds."""
     return any(len(_BETWEEN_ATTRIBUTES.findall(match[0])) > _MAX_ATTRIBUTES for match in _LONG_TAG.finditer(html))
+
+
+def _too_many_opened_again(html: str) -> bool:
+    """True where formatting that is not closed with its block makes many more elements than the document has letters for."""
+    made, left = 0, 0
+    most = 1000 + len(html) // 10
+    # The name of each block that is open, how many elements of formatting are open right in it, and were left before it.
+    blocks: list[tuple[str, int, int]] = [("", 0, 0)]
+    names: Counter[str] = Counter()
+    for match in _TAG.finditer(html):
+        name = (match[2] or "").lower()
+        if name in _FORMATTING:
+            if not match[1]:
+                blocks[-1] = blocks[-1][0], blocks[-1][1] + 1, blocks[-1][2]
+                continue
+            at = next((i for i in range(len(blocks) - 1, max(len(blocks) - 10, -1), -1) if blocks[i][1]), -1)
+            if at >= 0:
+                blocks[at] = blocks[at][0], blocks[at][1] - 1, blocks[at][2]
+            else:
+                left = max(left - 1, 0)
+        elif name in _BLOCKS or name in _SPACED or name in _CELLS:
+            if not match[1]:
+                made += left
+                if made > most:
+                    return True
+            if names[name] and (match[1] or (name in _CLOSED_BY_NEXT and blocks[-1][0] == name)):
+                closed = ""
+                while closed != name:
+                    closed, inside, before = blocks.pop()
+                    names[closed] -= 1
+                    left = before if closed in _CELLS else left + inside
+            if not match[1]:
+                blocks.append((name, 0, left))
+                names[name] += 1
+    return False
 
 
 class _Page:
@@ -161,6 +213,8 @@ class _Page:
     def quote_alone(self, since: int) -> None:
         """Mark what was written since then as a quote, where it is one line with a figure: people write there as well."""
         self.end_line()
+        if len(self.lines) - since > _MAX_ATTRIBUTION:
+            return
         written = [line for line in self.lines[since:] if line.strip("> ")]
         if len(written) == 1 and len(written[0]) < 300 and any(map(str.isdigit, written[0])):
             self.lines[since:] = [f"> {line}" if line.strip("> ") else line for line in self.lines[since:]]
@@ -170,6 +224,7 @@ class _Page:
         return _tidy(self.lines)
 
 
+_MAX_ATTRIBUTION = 50
 _SPACES = re.compile(r"[ \t\n\r\f\xa0]+")
 
 
@@ -313,11 +368,20 @@ def _target(node: LexborNode) -> str:
     url = _attribute(node, "href").strip()
     if not url.lower().startswith(("http:", "https:", "mailto:", "ftp:", "tel:")):
         return ""
-    shown = "".join((node.text(deep=True) or "").split())
+    shown = _beginning(node, len(url))
     bare = url.partition(":")[2].strip("/")
     if not shown or shown.rstrip("/") in (url.rstrip("/"), bare, bare.removeprefix("www.")):
         return ""
     return f" <{url[:2000]}>"
+
+
+def _beginning(node: LexborNode, size: int) -> str:
+    """The first words within, without white space, a little longer than ``size`` where there are so many."""
+    shown = ""
+    for child in _first_within(node, 500):
+        if child.tag == "-text" and len(shown) <= size:
+            shown += "".join((child.text_content or "")[: 4 * size + 1000].split())
+    return shown
 
 
 def _alternative(node: LexborNode) -> str:
@@ -330,31 +394,39 @@ def _stripped(html: str) -> str:
     out: list[str] = []
     position = 0
     unclosed: set[str] = set()
+    lowered = html.translate(_LOWER)
     while True:
         opening = html.find("<", position)
         if opening < 0:
             out.append(html[position:])
             break
         out.append(html[position:opening])
-        position = _behind(html, opening, unclosed)
+        position = _behind(lowered, opening, unclosed)
         if position == opening + 1:
             out.append("<")
-        elif html[opening + 1 : opening + 4].lower() in ("br>", "br/", "br ", "div", "/p>", "/tr", "/li", "p>"):
+        elif lowered.startswith(_BREAKS, opening + 1):
             out.append("\n")
     lines = [_SPACES.sub(" ", line).strip() for line in unescape("".join(out)).split("\n")]
     return _tidy(lines)
 
 
+_BREAKS = ("br>", "br/", "br ", "div", "/p>", "/tr", "/li", "p>", "p ")
+#: Other letters may become several, and the positions would differ.
+_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
 def _behind(html: str, opening: int, unclosed: set[str]) -> int:
-    """The position behind the markup that begins at ``opening``; a search that failed once is not made again."""
-    head = html[opening : opening + 7].lower()
+    """The position behind the markup that begins at ``opening``; a search that failed once is not made again.
+
+    ``html`` has its ASCII letters in lower case.
+    """
+    head = html[opening : opening + 7]
     for begin, end in (("<!--", "-->"), ("<style", "</style"), ("<script", "</script")):
         if head.startswith(begin) and end not in unclosed:
             found = html.find(end, opening)
-            if found < 0:
-                found = html.find(end.upper(), opening)
             if found >= 0:
-                return found + len(end)
+                found = found + len(end) - 1 if begin == "<!--" else html.find(">", found)
+                return found + 1 if found >= 0 else len(html)
             unclosed.add(end)
     if ">" in unclosed or not html[opening + 1 : opening + 2].strip():
         return opening + 1

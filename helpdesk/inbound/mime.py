@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from helpdesk.inbound import plain
-from helpdesk.inbound.charset import clean_line, decode_raw
+from helpdesk.inbound.charset import clean_line, decode_raw, is_utf8, raw_codec
 from helpdesk.inbound.charset import decode as decode_text
 from helpdesk.inbound.header import Fields, decode_words, first
 
@@ -97,7 +97,11 @@ class _Open:
 
 def with_line_ends(data: bytes) -> bytes:
     """The mail with each bare CR made a line feed where its header has such line ends, so that offsets stay the same."""
-    return _LONE_CR.sub(b"\n", data) if _CR_IN_HEADER.match(data) else data
+    if not _CR_IN_HEADER.match(data):
+        return data
+    # A character that no octet is stands for the CR of CRLF and CRCRLF; a regular expression takes seconds for them.
+    text = data.decode("latin-1").replace("\r\n", "\u0100\n").replace("\r\u0100", "\u0100\u0100")
+    return text.replace("\r", "\n").replace("\u0100", "\r").encode("latin-1")
 
 
 def split(data: bytes, into_messages: bool = False) -> Tree:
@@ -213,7 +217,6 @@ class _Splitter:
 _FAR, _NEAR = 100_000, 2000
 _MAX_BORDER = 1000
 _BORDER = re.compile(rb"(?:^|\n)--([^\r\n]{1,250}?)[ \t]{0,9}\r{0,2}\n(?=content-[a-z-]{3,40}[ \t]?:)", re.I)
-_LONE_CR = re.compile(rb"\r(?!\r?\n)")
 _CR_IN_HEADER = re.compile(rb"[^\r\n]{0,2000}\r(?:[^\r\n]|\r(?!\n))")
 #: A mark or white space above a header, where what follows is one beyond doubt.
 _BLANK_START = re.compile(
@@ -224,14 +227,14 @@ _BLANK_START = re.compile(
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 #: Behind a line that is no field a header goes on only where its most needed ones are still to come.
 _MAX_STRAYS = 20
-_GOES_ON = {
-    "from": re.compile(
-        rb"\n(?:from:|(?:to|subject|date|received|message-id|return-path):[^\n]*\n(?:[^\n]*\n){0,30}?from:)", re.I
-    ).search,
-    "content-type": re.compile(
-        rb"\n(?:(?:[!-9;-~]{1,60}:|[ \t])[^\n]*\n){0,20}?content-type:[ \t]?(?:text|multipart|application)/", re.I
-    ).match,
-}
+_FROM_AHEAD = re.compile(
+    rb"\n(?:from:|(?:to|subject|date|received|message-id|return-path):[^\n]*\n(?:[^\n]*\n){0,30}?from:)", re.I
+)
+_TYPE_AHEAD = re.compile(
+    rb"\n(?:(?:[!-9;-~]{1,60}:|[ \t])[^\n]*\n){0,20}?content-type:[ \t]?(?:text|multipart|application)/", re.I
+)
+#: What mbox files write above a mail; a colon behind the word makes it a field (RFC 5322 section 4.5.8).
+_MBOX_LINE = re.compile(r">?From (?![ \t]*:)")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,200}")
 
 
@@ -258,11 +261,15 @@ def _read_fields(data: bytes, start: int, charset: str, fields: dict[str, list[l
     lines = data[start:end].split(b"\n")
     position, count, strays = start, 0, 0
     values: list[list[str]] | None = None
-    for line in lines:
-        text = decode_raw(line, charset)
+    codec = ""
+    #: Where a From stands further down, the end where none does.
+    ahead = start - 1
+    for number, line in enumerate(lines):
+        codec = codec or ("" if is_utf8(line) else raw_codec(lines[number:], charset))
+        text = decode_raw(line, codec)
         if text.startswith((" ", "\t")) and values:
             values[-1].append(text.rstrip("\r"))
-        elif text.startswith(("From ", ">From ")):
+        elif _MBOX_LINE.match(text):
             values = None
         else:
             name, colon, value = text.partition(":")
@@ -270,12 +277,14 @@ def _read_fields(data: bytes, start: int, charset: str, fields: dict[str, list[l
             if not colon or not _FIELD_NAME.fullmatch(name):
                 strays += 1
                 begin = position + len(line)
-                if strays <= _MAX_STRAYS and any(
-                    name not in fields and goes_on(data, begin, end + 1 if blank else begin)
-                    for name, goes_on in _GOES_ON.items()
-                ):
-                    position += len(line) + 1
-                    continue
+                if strays <= _MAX_STRAYS and blank:
+                    if ahead < begin and "from" not in fields:
+                        found = _FROM_AHEAD.search(data, begin, end + 1)
+                        ahead = found.start() if found else end + 1
+                    goes_on = "from" not in fields and ahead <= end
+                    if goes_on or ("content-type" not in fields and _TYPE_AHEAD.match(data, begin, end + 1)):
+                        position += len(line) + 1
+                        continue
                 # Only a header that runs into the bound is a bomb; text without a blank line before it is a body.
                 return min(position, len(data)), ""
             count += 1
@@ -285,15 +294,6 @@ def _read_fields(data: bytes, start: int, charset: str, fields: dict[str, list[l
             values.append([value.strip(" \r")])
         position += len(line) + 1
     return blank.end() if blank else min(limit, len(data)), problem
-
-
-def _boundary(data: bytes, position: int, params: Mapping[str, str]) -> bytes:
-    """The boundary of a multipart: as declared, or what its first border line shows where none is declared."""
-    declared = params.get("boundary", "").strip()
-    if declared:
-        return declared.encode("utf-8", "replace")[:250]
-    body = data[position : position + 2000]
-    return body[2:].partition(b"\n")[0].strip()[:250] if body.startswith(b"--") else b""
 
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+*-]+")

@@ -15,7 +15,7 @@ ENCRYPTED = (
 
 _SIGNED = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----[ \t]*\n(?:[A-Za-z-]{1,20}: [^\n]{0,200}\n){0,10}\n?", re.M)
 _SIGNATURE = re.compile(
-    r"^-----BEGIN PGP SIGNATURE-----[ \t]*\n(?:[^\n-][^\n]{0,200}\n|[ \t]*\n){0,200}?-----END PGP SIGNATURE-----[ \t]*\n?",
+    r"^-----BEGIN PGP SIGNATURE-----[ \t]*\n(?:[^\n-][^\n]{0,200}\n|\n){0,200}?-----END PGP SIGNATURE-----[ \t]*\n?",
     re.M,
 )
 _SECRET = re.compile(
@@ -57,7 +57,7 @@ class Coded:
 
 
 _UU = re.compile(
-    rb"^begin 0?[0-7]{3} ([^\r\n]{1,250}?)[ \t]*\r?\n((?:[!-`][ -`]{0,90}\r?\n)++)(?: ?\r?\n)?end[ \t]*\r?(?:\n|\Z)",
+    rb"^begin 0?[0-7]{3} ([^\r\n]{1,250})\r?\n((?:[!-`][ -`]{0,90}\r?\n)++)(?: ?\r?\n)?end[ \t]*\r?(?:\n|\Z)",
     re.M,
 )
 _MAX_FILES = 100
@@ -74,7 +74,7 @@ def uuencoded(data: bytes) -> tuple[bytes, tuple[Coded, ...]]:
         content = uu_bytes(found[2])
         if not content or len(files) >= _MAX_FILES:
             continue
-        files.append(Coded(found[1].decode("utf-8", "replace"), content))
+        files.append(Coded(found[1].decode("utf-8", "replace").rstrip(" \t"), content))
         out.append(data[position : found.start()])
         position = found.end()
     return b"".join([*out, data[position:]]), tuple(files)
@@ -82,16 +82,19 @@ def uuencoded(data: bytes) -> tuple[bytes, tuple[Coded, ...]]:
 
 def uu_bytes(lines: bytes) -> bytes:
     """The bytes in the lines of a file in uuencode; a line that is none is skipped."""
-    return b"".join(_uu_line(line) for line in lines.splitlines() if line.strip() != b"`")
+    return b"".join(_uu_line(line) for line in lines.splitlines() if len(line) > 1)
 
 
 def _uu_line(line: bytes) -> bytes:
+    # The first byte says how many bytes the line holds; blanks at its end may be lost, but what lacks most of it is none.
+    wanted = (((line[0] - 32) & 63) * 4 + 5) // 3
+    if 2 * len(line) < wanted:
+        return b""
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:
         pass
-    # Some encoders pad lines wrongly: the first byte says how many bytes the line holds.
-    wanted = ((((line[0] - 32) & 63) * 4 + 5) // 3) if line else 0
+    # Some encoders pad lines wrongly.
     try:
         return binascii.a2b_uu(line[:wanted])
     except binascii.Error:

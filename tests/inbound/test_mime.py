@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from helpdesk.inbound.charset import clean, clean_line, decode
 from helpdesk.inbound.header import decode_words
-from helpdesk.inbound.mime import clean_name, decode_body, split, value_and_params
+from helpdesk.inbound.mime import clean_name, decode_body, read_fields, split, value_and_params, with_line_ends
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,7 @@ from helpdesk.inbound.mime import clean_name, decode_body, split, value_and_para
         (b"so=  \r\nft", "quoted-printable", b"soft"),
         (b"caf=C3=A9 =\nsame=zz", "quoted-printable", b"caf\xc3\xa9 same=zz"),
         (b"begin 644 x\n%:&5L;&\\\n`\nend\n", "x-uuencode", b"hello"),
+        (b"begin 644 x\n&:&5L;&\\\nM\nM!\n`\nend\n", "x-uuencode", b"hello\0"),
         (b"as it is", "8bit", b"as it is"),
         (b"as it is", "unheard-of", b"as it is"),
     ],
@@ -184,3 +187,31 @@ def test_offsets_lie_on_the_bodies() -> None:
 
     assert [data[part.start : part.end] for part in parts[1:]] == [b"one", b"two"]
     assert [part.parent for part in parts] == [-1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("head", "values"),
+    [
+        ("From bob@mine.example Mon Jan  1 10:00:00 2026\nFrom: bob@mine.example", ["bob@mine.example"]),
+        ("From : agent@acme.example\nFrom: eve@mine.example", ["agent@acme.example", "eve@mine.example"]),
+        ("From \t: bob@mine.example", ["bob@mine.example"]),
+        ("X: y\n>From bob Mon\nFrom: bob@mine.example", ["bob@mine.example"]),
+        ("to: x\nstray\nto: y\nstray\nFrom: bob@mine.example", ["bob@mine.example"]),
+    ],
+)
+def test_a_from_is_seen_whatever_stands_before_its_colon(head: str, values: list[str]) -> None:
+    assert read_fields(f"{head}\n\nx".encode(), 0)[0]["from"] == values
+
+
+@pytest.mark.parametrize("name", ["Ann", "你好，请问这台打印机怎么连接"])
+def test_raw_headers_in_one_charset_are_read_as_that(name: str) -> None:
+    head = f"From: {name} <a@b.example>\nSubject: 你好，请问\n 这台打印机怎么连接？谢谢。\n\nx".encode("gb18030")
+
+    fields = read_fields(head, 0)[0]
+
+    assert (fields["from"], fields["subject"]) == ([f"{name} <a@b.example>"], ["你好，请问 这台打印机怎么连接？谢谢。"])
+
+
+@pytest.mark.parametrize("data", [b"a: b\rc\r\r\nd\r\ne\r\r\r\n\n\r", b"a: b\r\r\r"])
+def test_bare_cr_ends_a_line_and_moves_no_offset(data: bytes) -> None:
+    assert with_line_ends(data) == re.sub(rb"\r(?!\r?\n)", b"\n", data)

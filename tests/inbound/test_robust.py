@@ -261,6 +261,55 @@ def test_mails_take_no_long_time(shape: str) -> None:
     assert time.process_time() - started < 5
 
 
+HEAD = b"From: a@b.example\nSubject: x\n"
+HTML = HEAD + b"Content-Type: text/html\n\n"
+MIXED = HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n"
+DAEMON = b"From: MAILER-DAEMON@b.example\nSubject: x\n\n"
+
+
+def leftovers(elements: int, blocks: int) -> bytes:
+    """Bold that its paragraph does not close, and paragraphs in which it begins again."""
+    return b"<p>" + b"".join(b"<b id=%d>" % one for one in range(elements)) + b"</p>" + b"<p>x" * blocks
+
+
+#: Each took more than three seconds, the first one for ever.
+SLOW_SHAPES = {
+    "white lines in a signature of PGP": HEAD + b"\n-----BEGIN PGP SIGNATURE-----\n" + b" \n" * 190 + b"x",
+    "a name of blanks in uuencode": HEAD + b"\nbegin 644 " + b" " * MEGABYTE + b"x",
+    "formatting that no block closes": HTML + leftovers(400, 2000),
+    "such in many parts": MIXED + (b"--b\nContent-Type: text/html\n\n" + leftovers(100, 500) + b"\n") * 20,
+    "end tags in attributes": HTML + b"<div a='</div>'>" * 40_000,
+    "end tags of other names": HTML + b"<x-a></x-b>" * 40_000,
+    "end tags in comments": HTML + b"<div><!--</div>-->" * 40_000,
+    "end tags in styles": HTML + b"<div><style></div></style>" * 40_000,
+    "options": HTML + b"<select>" + b"<option>x" * 90_000,
+    "styles in capitals": HTML + b"<b>" * 501 + b"<STYLE></STYLE>" * 60_000,
+    "attributions within each other": HTML + b"<div class=moz-cite-prefix>" * 490 + b"<br>" * 98_000,
+    "links around hidden text": HTML
+    + b"<table><td><a href=http://x.example>" * 160
+    + b"<p style='display:none'>"
+    + b"hidden " * 130_000,
+    "failures without an address": DAEMON + b"deliver" * 2850,
+    "failures with one": DAEMON + b"deliver" * 2850 + b"@",
+    "From far below lines that are no fields": MIXED
+    + (b"--b\n" + b"stray\n" * 19 + b"to:\n" * 60_000 + b"from:\n\n") * 7,
+    "folded raw bytes": MIXED + (b"--b\nX: x\n" + b" \xd6\xd0\xce\xc4\xb2\xe2\xca\xd4\n" * 20_000 + b"\n") * 7,
+    "lines of uuencode that hold nothing": HEAD
+    + b"Content-Transfer-Encoding: x-uuencode\n\nbegin \n"
+    + b"M\n" * 8_000_000,
+    "bare CR": b"From: a@b.example\r" + b"\r" * 34_000_000,
+}
+
+
+@pytest.mark.parametrize("shape", SLOW_SHAPES)
+def test_shapes_take_no_long_time(shape: str) -> None:
+    started = time.process_time()
+
+    checked(SLOW_SHAPES[shape])
+
+    assert time.process_time() - started < 5
+
+
 SLOW_TEXT = [
     "On ",
     "On\n",
@@ -294,6 +343,27 @@ def test_html_nested_too_deep_keeps_its_words() -> None:
     assert (
         to_text("<div>" * 5000 + "all of it" + "</div>" * 5000 + " and this &amp; that") == "all of it and this & that"
     )
+
+
+def test_html_without_a_parser_shows_no_style_and_keeps_lines() -> None:
+    assert to_text("<div>" * 5000 + "<STYLE>p{}</STYLE >a<p>İ b<P class=x>c<script>1</script>") == "a\nİ b\nc"
+    assert to_text(leftovers(400, 3).decode() + "<p>end" * 2000).startswith("x\nx\nx\nend\nend")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<font><b><i>" * 6 + "<p>x</p>" * 9000 + "</i></b></font>" * 6,
+        "<div><b><p>x</b></p></div>" * 5000,
+        "<table><tr><td><font>x<td><b>y</table>" * 200,
+        "<!--[if mso]><table><tr><td><![endif]-->x<!--[if mso]></table><![endif]-->" * 1000,
+        "<p title='<div>' style=\"a>'\">it's x</p>" * 1000,
+        "<p><img alt=''><b>x</b> <select><option>A<option>B</select></p>" * 1000,
+    ],
+    ids=["around all", "crossed", "in cells", "comments", "attributes", "options"],
+)
+def test_long_honest_html_keeps_its_form(page: str) -> None:
+    assert to_text(page + "<blockquote>quoted</blockquote>").endswith("> quoted")
 
 
 @given(st.text(alphabet="ab>\n :-_@<.On1", max_size=400))
