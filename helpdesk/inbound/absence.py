@@ -79,9 +79,17 @@ _AUTOMATIC_REPLY_CJK = r"自動(?:応答|返信|回覆)|自动(?:答复|回复)|
 _BEGINS = re.compile(
     rf"[\[(【*]{{0,3}}(?:\[[^\[\]]{{1,60}}\] )?"
     rf"(?:(?:{'|'.join(_AUTOMATIC_REPLY)})(?=\s*[!.]?$|[\])*!]{{0,3}}\s*[:：]|\s*re[:：]|[\])*])"
-    rf"|(?:{'|'.join(_AWAY)})(?=[\])]?\s*[:：]|\s*re[:：]|[\])])"
-    rf"|(?:{_AUTOMATIC_REPLY_CJK})(?:メール|邮件|郵件)?(?=\s|$|[:：】\])）(（-]))"
+    rf"|(?P<away>{'|'.join(_AWAY)})(?=[\])]?\s*[:：]|\s*re[:：]|[\])])"
+    rf"|(?P<cjk>{_AUTOMATIC_REPLY_CJK})(?:メール|邮件|郵件)?(?=\s|$|[:：】\])）(（-]))"
 )
+
+#: What people write of the thing itself, rather than the subject that a machine answers.
+_ABOUT_IT = re.compile(
+    r"(?:do(?:es)?|did|is|are|was|has|can(?:not|'t)?|won't|will|how|why|what|when|where|who|not"
+    r"|wie|warum|wann|wo|kann|lässt|funktioniert|geht|wird|ist|nicht|kein\w?"
+    r"|comment|pourquoi|ne|n'est|est|cómo|por qué|no|como|não|come|perché|non|hoe|waarom|niet)\b|.*[?？]\s*$"
+)
+_ANSWERED = re.compile(r"[\s:：]*(?:re|aw|sv|antw|fwd?|wg|tr|odp|vs|ynt)\s*[:：]")
 
 #: Words of absence that people use too: they count only in a mail that a machine has marked.
 _ABSENCE = (
@@ -136,22 +144,37 @@ _ABSENCE = (
     "부재",
 )
 #: Followed by the subject that is answered.
-_ABSENT_FROM = re.compile(rf"(?:{'|'.join(map(re.escape, _ABSENCE))})[^:：]{{0,30}}[:：]")
+_ABSENT_FROM = re.compile(
+    rf"(?:away from [^:：]{{1,30}}|(?:{'|'.join(map(re.escape, _ABSENCE))})\w{{0,20}}"
+    r"(?:[ (\[–-]{1,4}(?:until|till|to|from|bis|vom|von|ab|jusqu|du|au|hasta|del|fino|dal|tot|van|t\.o\.m|do|od|до|с|\d)"
+    r"[^:：]{0,30})?)\s*[:：]"
+)
 #: Lotus writes of the absent in the third person.
 _NAMED = re.compile(
     r"(?:auto: )?(.{1,80}?) (?:is out of the office|is on (?:vacation|leave|holiday)|ist außer haus|ist abwesend"
     r"|ist nicht im büro|est absent|est en congé|está ausente|está fuera|è fuori (?:sede|ufficio)|è assente|is afwezig"
     r"|is niet aanwezig)"
+    r"(?=\s*(?:$|[.!,;:(\[/–-]|\d|(?:until|till|from|today|this|next|and|for|since|bis|vom|von|ab|und|heute|jusqu|du|et"
+    r"|hasta|del|desde|y|fino|dal|e|tot|van|en|re)\b))"
 )
 
 
-def says_automatic(subject: str) -> bool:
+def says_automatic(subject: str, *, marked: bool = True) -> bool:
     """True where a subject begins as mail programs begin that of an automatic reply.
+
+    Where nothing else has ``marked`` the mail as an answer or a machine's, a person may write of such replies.
 
     >>> says_automatic("automatic reply: printer"), says_automatic("automatic reply does not work")
     (True, False)
     """
-    return bool(_BEGINS.match(subject[:200]))
+    subject = subject[:200]
+    begin = _BEGINS.match(subject)
+    if begin is None:
+        return False
+    behind = subject[begin.end() :]
+    if marked or subject.startswith(("[", "(", "【", "*")) or _ANSWERED.match(behind):
+        return True
+    return not (begin["away"] or (begin["cjk"] and behind[:1].isspace()) or _ABOUT_IT.match(behind.lstrip(" :：!.")))
 
 
 def says_away(subject: str, name: str, *, answers: bool) -> bool:

@@ -20,7 +20,8 @@ _BOUNCE_SUBJECT = re.compile(
 )
 #: Nothing but a mail system begins a subject so.
 _SURE_SUBJECT = re.compile(
-    r"undeliver|nondeliver|delivery status notification|returned mail|mail delivery (?:failed|system)|failure notice"
+    r"undeliver\w{0,6}(?:\s*:|\s*$|\s+(?:e-?mail|message)\b)|nondeliver|delivery status notification|returned mail"
+    r"|mail delivery (?:failed|system)|failure notice"
     r"|unzustellbar"
 )
 _DELAY_SUBJECT = re.compile(
@@ -28,7 +29,9 @@ _DELAY_SUBJECT = re.compile(
     r"|vertraagd|vertraging|försen|forsink|opóźni|opožd|задерж|затрим|遅延|延迟|延遲|지연"
 )
 #: What calls itself so in a field that names a program.
-_RESPONDER = re.compile(r"\b(?:auto-?responder$|auto-?responder\b|responder for |vacation\b)", re.I)
+_RESPONDER = re.compile(r"\bauto-?responder\b|\bresponder for |^vacation[ /-]?v?\d", re.I)
+#: An address may be of a person whose name or business it is.
+_DELIVERED_TO_ONE = re.compile(r"responder for |(?:auto-?responder|vacation)\b[^@]*$", re.I)
 _MACHINE_HEADERS = (
     "x-autoreply",
     "x-autorespond",
@@ -39,6 +42,7 @@ _MACHINE_HEADERS = (
     "x-autoreply-domain",
     "x-auto-reply",
     "x-vacation",
+    "x-rocket-vacation",
     "x-auto-response",
     "x-cron-env",
     "x-fc-machinegenerated",
@@ -90,10 +94,10 @@ def kind(
     fields = tree.parts[0].fields
     subject = line(first(fields, "subject")).lower()
     return (
-        _report(data, tree)
+        _report(data, tree, return_path)
         or _mailer_daemon(tree, return_path, sender, subject, text)
         or _challenge(fields, return_path, subject, text)
-        or _says_automatic(fields, subject, sender)
+        or _says_automatic(fields, subject, sender, return_path)
         or _bulk(fields)
         or _bulk(_filtered(data, tree))
         or _hints(fields, tree.parts[0].type, return_path)
@@ -101,21 +105,32 @@ def kind(
     )
 
 
-def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
+def _report(data: bytes, tree: mime.Tree, return_path: str | None) -> tuple[Kind, str] | None:
     """Delivery status (RFC 3464), read receipt (RFC 8098) or complaint (RFC 5965), told from the parts."""
     subject = line(first(tree.parts[0].fields, "subject")).lower()
+    person = return_path != "" and not _of_nobody(tree)
+
+    def by_a_person(number: int) -> bool:
+        return person and _follows_words(tree, number)
+
     for number, part in enumerate(tree.parts[:20]):
         if part.type in bounce.STATUS_TYPES:
             if number and tree.parts[part.parent].type != "multipart/report" and not _of_nobody(tree):
+                continue
+            if by_a_person(number):
                 continue
             return _delivery_status(mime.decode_body(data[part.start : part.end], part.encoding))
         if part.type in bounce.RECEIPT_TYPES:
             if number and tree.parts[part.parent].type != "multipart/report" and _ANSWER.match(subject):
                 continue
+            if by_a_person(number):
+                continue
             return Kind.RECEIPT, "is a read receipt"
         if part.type == "text/calendar" and part.params.get("method", "").lower() in ("reply", "counter"):
+            if part.disposition[0] == "attachment" and by_a_person(number):
+                continue
             return Kind.CALENDAR, "is an answer to an invitation"
-        if part.type == "message/feedback-report":
+        if part.type == "message/feedback-report" and not by_a_person(number):
             return Kind.COMPLAINT, "is a complaint report of a mail provider"
     root = tree.parts[0]
     returned = any(part.type in bounce.RETURNED_TYPES for part in tree.parts[1:20])
@@ -129,6 +144,17 @@ def _report(data: bytes, tree: mime.Tree) -> tuple[Kind, str] | None:
     if report == "feedback-report":
         return Kind.COMPLAINT, "is a complaint report of a mail provider"
     return None
+
+
+def _follows_words(tree: mime.Tree, number: int) -> bool:
+    """True where a part is attached below words: people attach the reports of machines to mails of their own."""
+    while (parent := tree.parts[number].parent) >= 0:
+        if tree.parts[parent].type == "multipart/mixed":
+            before = (one for one in tree.parts[parent + 1 : number] if one.parent == parent and one.end > one.start)
+            if any(one.type.startswith("text/") or one.type == "multipart/alternative" for one in before):
+                return True
+        number = parent
+    return False
 
 
 def _delivery_status(body: bytes) -> tuple[Kind, str]:
@@ -147,7 +173,9 @@ def _of_nobody(tree: mime.Tree) -> bool:
 
 
 #: Who sends reports, whatever the address, and what their programs mark them with.
-_DAEMON_NAME = re.compile(r"mailer-daemon|^[\s\"]*(?:mail delivery (?:sub)?system|courier mail server at)\b")
+_DAEMON_NAME = re.compile(
+    r"mailer-daemon(?![ .+-]?[^\W\d])|^[\s\"]*(?:mail delivery (?:sub)?system|courier mail server at)\b"
+)
 _REPORT_HEADERS = ("x-ms-exchange-message-is-ndr", "x-mddsn-message")
 _DAEMONS = (
     "mailer-daemon",
@@ -176,7 +204,7 @@ def _mailer_daemon(
         return Kind.DELAYED if late else Kind.BOUNCE, "names failed recipients"
     raw = first(fields, "from").lower()
     local = sender.address.partition("@")[0].lower() if sender else ""
-    daemon = local.startswith(_DAEMONS) or bool(_DAEMON_NAME.search(raw)) or _of_nobody(tree)
+    daemon = _is_daemon(local) or bool(_DAEMON_NAME.search(raw)) or _of_nobody(tree)
     daemon = daemon or any(name in fields for name in _REPORT_HEADERS)
     if not daemon and return_path != "":
         return None
@@ -192,11 +220,18 @@ def _mailer_daemon(
         return Kind.DELAYED, "is by the mail system and says delayed"
     returned = any(part.type in ("message/rfc822", "text/rfc822-headers") for part in tree.parts[1:20])
     person = local == "postmaster" and any(name in fields for name in _BY_A_PERSON)
+    if local == "postmaster" and looks:
+        looks = bool(_SURE_SUBJECT.match(subject)) or _speaks_of_failure(fields, text)
     if return_path == "" or returned or (looks and not (person and _ANSWER.match(subject))):
         return Kind.BOUNCE, "is by the mail system and looks like a bounce"
     if person:
         return None
     return (Kind.BOUNCE, "is by the mail system and speaks of a failure") if _speaks_of_failure(fields, text) else None
+
+
+def _is_daemon(local: str) -> bool:
+    """True for a mail system's name, also with a number or hash behind it; with letters alone it is a person's."""
+    return local in _DAEMONS or (local.startswith(_DAEMONS) and any(map(str.isdigit, local)))
 
 
 def _speaks_of_failure(fields: Fields, text: str, *, surely: bool = False) -> bool:
@@ -216,10 +251,15 @@ def _challenge(fields: Fields, return_path: str | None, subject: str, text: str)
     return (Kind.CHALLENGE, "holds a mail back until its sender proves to be a person") if one else None
 
 
-def _says_automatic(fields: Fields, subject: str, sender: Mailbox | None) -> tuple[Kind, str] | None:
+def _says_automatic(
+    fields: Fields, subject: str, sender: Mailbox | None, return_path: str | None
+) -> tuple[Kind, str] | None:
     why = _machine_header(fields)
     answers = "in-reply-to" in fields or "references" in fields
-    if absence.says_automatic(subject) or absence.says_away(subject, sender.name if sender else "", answers=answers):
+    marked = bool(why) or answers or return_path == "" or "x-auto-response-suppress" in fields
+    if absence.says_automatic(subject, marked=marked) or absence.says_away(
+        subject, sender.name if sender else "", answers=answers
+    ):
         return Kind.OUT_OF_OFFICE, why or "has the subject of an automatic reply"
     precedence = first(fields, "precedence").strip().lower()
     if not why and answers and precedence in ("bulk", "junk") and not any(name in fields for name in _LIST_HEADERS):
@@ -229,11 +269,17 @@ def _says_automatic(fields: Fields, subject: str, sender: Mailbox | None) -> tup
     return (Kind.OUT_OF_OFFICE if absence.speaks_of_it(subject) else Kind.AUTO_REPLY), why
 
 
+_COMMENT = re.compile(r"\([^()]{0,500}(?:\)|$)")
+
+
 def _machine_header(fields: Fields) -> str:
     """The header by which a machine says that it is one, "" where none does."""
-    submitted = first(fields, "auto-submitted").partition(";")[0].partition("(")[0].strip().lower()
-    if submitted and submitted != "no":
-        return f"says Auto-Submitted: {line(submitted, 60)}"
+    for name in ("auto-submitted", "x-auto-submitted"):
+        submitted = _COMMENT.sub("", first(fields, name)[:500]).partition(";")[0].strip(' "').lower()
+        if submitted and submitted != "no":
+            return f"says {name.title()}: {line(submitted, 60)}"
+    if "oof" in first(fields, "x-ms-exchange-generated-message-source").lower():
+        return "says X-Ms-Exchange-Generated-Message-Source: OOF"
     for name in _MACHINE_HEADERS:
         if name in fields and first(fields, name).strip().lower() not in ("no", "false", "0"):
             return f"has {name.title()}"
@@ -242,7 +288,7 @@ def _machine_header(fields: Fields) -> str:
             return f"says {name.title()}: auto_reply"
     if first(fields, "x-autogenerated").strip().lower() == "reply":
         return "says X-Autogenerated: reply"
-    if any(_RESPONDER.match(value.strip()) for value in fields.get("delivered-to", ())[:20]):
+    if any(_DELIVERED_TO_ONE.match(value.strip()) for value in fields.get("delivered-to", ())[:20]):
         return "says Delivered-To: Autoresponder"
     for name in ("x-mailer", "x-post-messageclass"):
         if _RESPONDER.search(first(fields, name)[:200]):

@@ -38,20 +38,15 @@ def kind_of(
         "[Auto-Reply] Printer",
         "[mine.example #4711] AutoReply: Printer",
         "Out of Office Re: Printer",
-        "Out-of-Office: Printer",
         "[Out of office] Printer",
         "Bob Miller is out of the office.",
         "Bob Miller/Mine is out of the office (returning 03/09/2026)",
         "AUTO: Bob Miller ist außer Haus (Rückkehr am 09.03.2026)",
         "Réponse automatique : Imprimante",
-        "Absence du bureau : Imprimante",
         "Respuesta automática: Impresora",
-        "Fuera de la oficina: Impresora",
         "Resposta automàtica: Impressora",
-        "Fuori ufficio: Stampante",
         "Afwezigheidsbericht: Printer",
         "Frånvaromeddelande: Skrivare",
-        "Ikke til stede: Printer",
         "Odpowiedź automatyczna: Drukarka",
         "Automatski odgovor: Pisač",
         "Automaatvastus: Printer",
@@ -93,10 +88,53 @@ def test_a_subject_may_say_that_a_machine_answers(subject):
         "Delivery delayed: where is my parcel?",
         "Undelivered Mail Returned to Sender",
         "Please confirm that you sent the parts",
+        "Out of office: how do I set it up?",
+        "Out of office: Printer",
+        "Automatic reply: does not work",
+        "Automatic reply: can you switch it off for us?",
+        "Abwesenheitsnotiz: lässt sich nicht einschalten",
+        "Vacation message: how can I set one?",
+        "Fuori sede: stampante rotta",
+        "Fora do escritório: impressora quebrada",
+        "自动回复 无法关闭",
+        "自動返信 が届かない",
+        "Bob Miller is out of the office status stuck",
     ],
 )
 def test_people_write_such_subjects_too(subject):
     assert kind_of(subject) is Kind.HUMAN
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Out-of-Office: Printer",
+        "Absence du bureau : Imprimante",
+        "Fuera de la oficina: Impresora",
+        "Fuori ufficio: Stampante",
+        "Ikke til stede: Printer",
+        "自动回复 打印机",
+        "Automatic reply: how do I print?",
+        "Urlaub bis 9. März: Drucker",
+        "Abwesenheit (vom 2.3. bis 9.3.): Drucker",
+        "Away from my desk: Printer",
+    ],
+)
+def test_what_people_write_too_is_a_machines_where_it_answers(subject):
+    assert kind_of(subject, In_Reply_To="<ours@acme.example>") is Kind.OUT_OF_OFFICE
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Vacation module: error",
+        "Semester accounts: passwords",
+        "Absence de réponse : ticket 5",
+        "Vacation rental 5: key",
+    ],
+)
+def test_a_word_of_absence_within_other_words_is_a_persons(subject):
+    assert kind_of(subject, In_Reply_To="<ours@acme.example>", References="<ours@acme.example>") is Kind.HUMAN
 
 
 def test_a_word_of_absence_before_the_subject_that_is_answered_is_a_machines():
@@ -200,6 +238,18 @@ def test_a_report_that_nobody_knows_is_a_machines(kind):
         ({"X_Post_MessageClass": "9; Autoresponder"}, Kind.AUTO_REPLY),
         ({"X_FC_MachineGenerated": "true"}, Kind.AUTO_REPLY),
         ({"Delivered_To": "responder for pumps@lists.example"}, Kind.AUTO_REPLY),
+        ({"Delivered_To": "Autoresponder"}, Kind.AUTO_REPLY),
+        ({"X_Mailer": "vacation 1.2"}, Kind.AUTO_REPLY),
+        ({"Auto_Submitted": "(vacation) auto-replied"}, Kind.AUTO_REPLY),
+        ({"Auto_Submitted": "no (a person)"}, Kind.HUMAN),
+        ({"X_Auto_Submitted": "auto-replied"}, Kind.AUTO_REPLY),
+        ({"X_Rocket_Vacation": "1"}, Kind.AUTO_REPLY),
+        ({"X_MS_Exchange_Generated_Message_Source": "OOF"}, Kind.AUTO_REPLY),
+        ({"X_MS_Exchange_Generated_Message_Source": "Microsoft Exchange"}, Kind.HUMAN),
+        ({"Delivered_To": "vacation@acme.example"}, Kind.HUMAN),
+        ({"Delivered_To": "vacation planner@acme.example"}, Kind.HUMAN),
+        ({"Delivered_To": "autoresponder@acme.example"}, Kind.HUMAN),
+        ({"X_Mailer": "Vacation Rentals Pro 3"}, Kind.HUMAN),
         ({"Mailing_List": "contact pumps-help@lists.example; run by ezmlm"}, Kind.BULK),
         ({"X_BeenThere": "pumps@lists.example"}, Kind.BULK),
         ({"X_Campaign": "spring"}, Kind.BULK),
@@ -212,3 +262,54 @@ def test_a_report_that_nobody_knows_is_a_machines(kind):
 )
 def test_a_field_tells_who_sent_it(fields, kind):
     assert kind_of("Printer", **fields) is kind
+
+
+RECIPIENT = "Final-Recipient: rfc822; bob@mine.example"
+REPORTS = {
+    "receipt": f"Content-Type: message/disposition-notification\n\n{RECIPIENT}\nDisposition: manual; displayed\n",
+    "complaint": "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\n",
+    "calendar answer": "Content-Type: text/calendar; method=REPLY\nContent-Disposition: attachment; filename=reply.ics\n\n"
+    "BEGIN:VCALENDAR\nMETHOD:REPLY\nEND:VCALENDAR\n",
+    "bounce": "Content-Type: multipart/report; report-type=delivery-status; boundary=c\n\n--c\n"
+    f"Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n{RECIPIENT}\nAction: failed\n\n--c--\n",
+}
+WORDS = "Content-Type: text/plain\n\nI got this. What shall I do?\n"
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_who_attaches_a_report_to_words_of_his_own_is_a_person(kind):
+    report = REPORTS[kind]
+
+    def of(*parts: str, path: str = "bob@mine.example") -> Kind:
+        body = "".join(f"--b\n{part}\n" for part in parts) + "--b--\n"
+        return kind_of("Help", body, path=path, Content_Type="multipart/mixed; boundary=b")
+
+    assert of(WORDS, report) is Kind.HUMAN
+    assert of(WORDS, "Content-Type: multipart/mixed; boundary=d\n\n--d\n" + report + "\n--d--\n") is Kind.HUMAN
+    # A list adds its words below, and nobody answers the null address.
+    assert of(report, WORDS).value == kind
+    assert of(WORDS, report, path="").value == kind
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "text", "path", "kind"),
+    [
+        ("postmaster@mine.example", "Our mail is rejected", "Can you whitelist us?", "bob@mine.example", Kind.HUMAN),
+        ("Mailer-Daemon Team <team@mine.example>", "Our order was rejected", "Why?", "bob@mine.example", Kind.HUMAN),
+        (
+            "microsoftexchange.team@mine.example",
+            "Delivery error, order 5",
+            "Where is it?",
+            "bob@mine.example",
+            Kind.HUMAN,
+        ),
+        ("mdaemonica@mine.example", "Order rejected", "Why?", "bob@mine.example", Kind.HUMAN),
+        (BOB, "Undeliverable mails from your system since Monday", "Help!", "", Kind.AUTO_REPLY),
+        (BOB, "Undeliverable: Printer", "", "", Kind.BOUNCE),
+        ("postmaster@mine.example", "Undeliverable: Printer", "", "bob@mine.example", Kind.BOUNCE),
+        ("Mailer-Daemon <x@mine.example>", "Returned mail", "", "bob@mine.example", Kind.BOUNCE),
+        ("MicrosoftExchange329e71ec88ae4615@mine.example", "Undeliverable: x", "", "bob@mine.example", Kind.BOUNCE),
+    ],
+)
+def test_a_mail_system_has_its_very_name(sender, subject, text, path, kind):
+    assert kind_of(subject, text, sender, path) is kind
