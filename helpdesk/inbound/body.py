@@ -35,6 +35,10 @@ _NO_TEXT = re.compile(
     r"text/(?:calendar|csv|css|x-amp-html|watch-html|rfc822-headers|xml|javascript|tab-separated-values"
     r"|(?:x-)?(?:v?card|vcalendar|patch|diff|log|python|c|java|sh|sql)|directory)"
 )
+#: What other code tells in words, or what has none.
+_READ_ELSEWHERE = re.compile(r"text/(?:calendar|rfc822-headers|(?:x-)?(?:v?card|vcalendar)|directory)")
+#: What programs write above the first part, for readers that know no parts.
+_FILLER = re.compile(r"\bmime\b|multi-?part", re.I)
 MAILS = ("message/rfc822", "message/global", "message/news")
 
 
@@ -98,9 +102,12 @@ class Body:
         # A multipart whose border never comes is text; so is a mail that is one text part, however it is labelled.
         if part.type.startswith("multipart/"):
             return True
-        if part.type not in _HTML and (not part.type.startswith("text/") or _NO_TEXT.fullmatch(part.type)):
+        if part.type not in _HTML and not part.type.startswith("text/"):
             return False
         disposition = part.disposition[0]
+        if _NO_TEXT.fullmatch(part.type):
+            file = part.name or disposition == "attachment" or _READ_ELSEWHERE.fullmatch(part.type)
+            return number == 0 and not file
         if number == 0:
             return True
         if not part.name:
@@ -134,7 +141,7 @@ class Body:
 
     def shown(self) -> str:
         """All that a reader sees; where no part has text, what a container or a calendar says."""
-        return self.text(0).strip("\n") or self._in_containers() or self._encrypted() or self._named()
+        return self.text(0).strip("\n") or self._in_containers() or self._encrypted() or self._named() or self._above()
 
     def _named(self) -> str:
         """The first text that has the name of a file and is not said to be one, where there is no other."""
@@ -143,6 +150,16 @@ class Body:
             if shown and (text := self._leaf(part).strip("\n")):
                 return text
         return ""
+
+    def _above(self) -> str:
+        """The words above the first border, where there are no others."""
+        first_part = next((part for part in self.parts if part.parent == 0), None)
+        if first_part is None or not self.parts[0].is_multipart:
+            return ""
+        start = self.parts[0].start
+        end = self.data.rfind(b"\n--", max(start - 1, 0), first_part.start)
+        words = clean(decode(self.data[start : min(max(end, start), start + MAX_TEXT)])).strip()
+        return "" if _FILLER.search(words) else words
 
     def _in_containers(self) -> str:
         found = [self._opened(number).text for number in self._containers()]
@@ -204,7 +221,7 @@ class Body:
                 continue
             if self._is_text(number) and part.type == "text/plain":
                 yield from self._within(part)
-            if self._is_text(number) and not part.name:
+            if self._is_text(number) and not part.name and not _NO_TEXT.fullmatch(part.type):
                 continue
             if number in containers and (files := self._opened(number).files or self._opened(number).text):
                 yield from self._members(part, files)

@@ -161,13 +161,17 @@ def test_the_header_is_found(data):
         ("text/rtf", "{\\rtf1\\ansi Too {\\b hot}.}", "Too hot.", []),
         ("application/xhtml+xml", "<p>Too <b>hot</b>.</p>", "Too hot.", []),
         ("html", "<p>Too <b>hot</b>.</p>", "Too hot.", []),
-        ("text/csv; name=a.csv", "a,b", "a,b", ["a.csv"]),
+        ("text/csv; name=a.csv", "a,b", "", ["a.csv"]),
+        ("text/csv", "a,b", "a,b", [""]),
+        ("text/x-log", "Too hot.", "Too hot.", [""]),
+        ("text/xml", "<a>Too hot.</a>", "<a>Too hot.</a>", [""]),
+        ("text/x-vcard", "BEGIN:VCARD", "", [""]),
     ],
 )
 def test_a_mail_that_is_one_text_shows_it(type_, body, text, names):
     found = seen(f"{HEAD}Content-Type: {type_}\r\n\r\n{body}\r\n")
 
-    assert found.text.strip() == ("" if "csv" in type_ else text)
+    assert found.text.strip() == text
     assert [one.name for one in found.attachments] == names
 
 
@@ -259,3 +263,19 @@ def test_raw_bytes_in_a_header_with_bare_cr_are_read_too():
     data = f"{head}Content-Type: text/plain; charset=koi8-r\r\rгорячий".encode("koi8-r")
 
     assert (seen(data).subject, seen(data).text) == ("Клапан", "горячий")
+
+
+@pytest.mark.parametrize(
+    ("above", "text"),
+    [
+        ("Too hot.\r\nHelp!", "Too hot.\nHelp!"),
+        ("This is a multi-part message in MIME format.", ""),
+        ("", ""),
+    ],
+)
+def test_words_above_the_parts_are_shown_where_there_are_no_others(above, text):
+    head = f"{HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n{above}\r\n"
+    picture = "--b\r\nContent-Type: image/png; name=a.png\r\n\r\nx\r\n"
+
+    assert seen(f"{head}{picture}--b--\r\n").text == text
+    assert seen(f"{head}{picture}{TEXT}--b--\r\n").text == seen(f"{HEAD}{TEXT[TEXT.index('Content') :]}").text
