@@ -127,7 +127,7 @@ def _too_many_attributes(html: str) -> bool:
 def _too_many_opened_again(html: str) -> bool:
     """True where formatting that is not closed with its block makes many more elements than the document has letters for."""
     made, left = 0, 0
-    most = 1000 + len(html) // 10
+    most = 200 + len(html) // 10
     # The name of each block that is open, how many elements of formatting are open right in it, and were left before it.
     blocks: list[tuple[str, int, int]] = [("", 0, 0)]
     names: Counter[str] = Counter()

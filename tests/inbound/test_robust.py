@@ -278,6 +278,7 @@ SLOW_SHAPES = {
     "a name of blanks in uuencode": HEAD + b"\nbegin 644 " + b" " * MEGABYTE + b"x",
     "formatting that no block closes": HTML + leftovers(400, 2000),
     "such in many parts": MIXED + (b"--b\nContent-Type: text/html\n\n" + leftovers(100, 500) + b"\n") * 20,
+    "a few in each of many": MIXED + (b"--b\nContent-Type: text/html\n\n" + leftovers(10, 90) + b"\n") * 900,
     "end tags in attributes": HTML + b"<div a='</div>'>" * 40_000,
     "end tags of other names": HTML + b"<x-a></x-b>" * 40_000,
     "end tags in comments": HTML + b"<div><!--</div>-->" * 40_000,
