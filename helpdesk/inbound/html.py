@@ -73,6 +73,9 @@ def to_text(html: str) -> str:
     html = _HALVES.sub(_whole, html)
     # The parser needs seconds for thousands of options, and what stands in a choice is not shown.
     html = _OPTION.sub("", html)
+    if drawing := _DRAWING.search(html):
+        # A title within a drawing holds elements, which the counting below takes for words.
+        html = html[: drawing.start()] + _TITLE.sub("", html[drawing.start() :])
     if too_deep(html) or _too_many_attributes(html) or _too_many_opened_again(html):
         return _stripped(html)
     body = LexborHTMLParser(html).body
@@ -115,6 +118,8 @@ def too_deep(html: str) -> bool:
 
 _DATA_URL = re.compile(r"data:[a-z]+/[^\"'<>\s)]*+", re.I)
 _OPTION = re.compile(r"</?opt(?:ion|group)\b[^<>]*+>?", re.I)
+_DRAWING = re.compile(r"<(?:svg|math)\b", re.I)
+_TITLE = re.compile(r"</?title\b[^<>]*+>?", re.I)
 _LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}+")
 _BETWEEN_ATTRIBUTES = re.compile(r"[\s\"'/]+")
 

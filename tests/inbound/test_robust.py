@@ -286,6 +286,7 @@ SLOW_SHAPES = {
     "options": HTML + b"<select>" + b"<option>x" * 90_000,
     "styles in capitals": HTML + b"<b>" * 501 + b"<STYLE></STYLE>" * 60_000,
     "attributions within each other": HTML + b"<div class=moz-cite-prefix>" * 490 + b"<br>" * 98_000,
+    "elements in the title of a drawing": HTML + b"<svg><title>" + b"<div>" * 100_000,
     "links around hidden text": HTML
     + b"<table><td><a href=http://x.example>" * 160
     + b"<p style='display:none'>"
