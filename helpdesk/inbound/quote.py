@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 from helpdesk.inbound import attribution
 from helpdesk.inbound.header_names import INVISIBLE, role_of
+from helpdesk.inbound.sent import Sent, squeezed
 from helpdesk.inbound.signature import drop_signature
 
 #: Old Gmail names no verb at all: a date, a zone and a name, alone between empty lines.
@@ -82,16 +82,24 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
         text = _SPREAD_LINK.sub(r" <mailto:> ", text)
     written = text.split("\n")
     lines = written if text.isascii() else text.translate(INVISIBLE).split("\n")
+    sent = Sent(parents)
     dropped = _quoted(lines)
+    quoted = list(dropped)
     _drop_attributions(lines, dropped)
-    _drop_sent_lines(lines, dropped, parents)
+    _drop_sent_lines(lines, dropped, sent)
     cut = _cut(lines, dropped)
     if cut is not None:
-        answers = _answers_below(lines[cut:], parents)
-        dropped[cut:] = [i not in answers for i in range(len(lines) - cut)]
+        dropped[cut:] = quoted[cut:] = [True] * (len(lines) - cut)
+    answers = _answers(lines, quoted, sent) if sent else set()
+    for i in answers:
+        dropped[i] = False
     drop_signature(lines, dropped)
     lead = next((i for i, line in enumerate(lines) if dropped[i] or _may_begin_quote(lines, i)), len(lines))
-    return _joined(written, dropped), "\n".join(line.rstrip() for line in written[:lead]).strip("\n")
+    new = [_MARK.sub("", line, count=1) if i in answers else line for i, line in enumerate(written)]
+    return _joined(new, dropped), "\n".join(line.rstrip() for line in written[:lead]).strip("\n")
+
+
+_MARK = re.compile(r"^\s*>\s?")
 
 
 def _quoted(lines: Sequence[str]) -> list[bool]:
@@ -366,20 +374,14 @@ def _role(line: str) -> str:
     return role_of(name)
 
 
-def _squeezed(line: str) -> str:
-    return "".join(line.lstrip("> \t").split()).casefold()
-
-
-def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], parents: Sequence[str]) -> None:
-    """Mark lines that stand in a parent: long ones, and short ones between them."""
-    sent = {_squeezed(line) for parent in parents for line in parent.split("\n")} - {""}
+def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], sent: Sent) -> None:
+    """Mark lines that stand in our text: long ones, and short ones between them."""
     if not sent:
         return
     long_match = [
-        not gone and len(_squeezed(line)) >= 25 and _squeezed(line) in sent
-        for line, gone in zip(lines, dropped, strict=True)
+        not gone and len(squeezed(line)) >= 25 and sent.holds(line) for line, gone in zip(lines, dropped, strict=True)
     ]
-    known = [not line.strip() or _squeezed(line) in sent for line in lines]
+    known = [not line.strip() or sent.holds(line) for line in lines]
     for i, matched in enumerate(long_match):
         if not matched:
             continue
@@ -391,37 +393,54 @@ def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], parents: Sequenc
                 j += step
 
 
-_WORD = re.compile(r"\w+")
+def _answers(lines: Sequence[str], quoted: Sequence[bool], sent: Sent) -> set[int]:
+    """Which lines of quotes are answers written into them: known only where the quoted text is ours.
 
-
-def _answers_below(lines: Sequence[str], parents: Sequence[str]) -> set[int]:
-    """Which lines of an unmarked quote are answers written into it: known only where the quoted text is ours.
-
-    A line is ours when most of its word pairs are, so refolded lines are recognised. Where less than four fifths of
-    the lines are ours, the quote is of something else and nothing can be told.
+    Between the first and the last line of ours every other line is an answer, and so is what goes on behind a line of
+    ours. Outside, where programs add lines too, only a few without a mark are.
     """
-    words = [_WORD.findall(parent.casefold()) for parent in parents]
-    ours = {pair for parent in words for pair in pairwise(parent)}
-    single = {word for parent in words for word in parent}
-    answers: set[int] = set()
-    counted = 0
-    in_header = True
+    between: set[int] = set()
+    outside: set[int] = set()
+    waiting: list[int] = []
+    before = ""
+    ours = 0
+    bare = [line.lstrip("> \t") for line in lines]
     for i, line in enumerate(lines):
-        said = _WORD.findall(line.casefold())
-        if not said:
-            in_header = in_header and not answers and counted == 0
+        if not quoted[i] or not bare[i] or _depth(line) > 1:
             continue
-        if in_header and (
-            _role(line) or _SEPARATOR.fullmatch(line) or _RULE.fullmatch(line) or line.startswith((" ", "\t"))
-        ):
+        head = _role(bare[i]) or _SEPARATOR.fullmatch(bare[i][:_MAX_LINE]) or _RULE.fullmatch(bare[i][:_MAX_LINE])
+        if head and _begins_older(bare, i):
+            # Below it stands another mail, answered long ago.
+            if ours:
+                break
             continue
-        in_header = False
-        counted += 1
-        pairs = list(pairwise(said))
-        known = sum(pair in ours for pair in pairs) * 2 >= len(pairs) if pairs else said[0] in single
-        if not known and "://" not in line and not line.lstrip().startswith(">"):
-            answers.add(i)
-    return answers if ours and len(answers) * 5 <= counted else set()
+        if not ours and (head or line.startswith((" ", "\t"))):
+            continue
+        if not ours and (attribution.is_bare(bare[i].strip()) or attribution.ends(bare[i][-_MAX_LINE:])):
+            waiting = []
+            continue
+        answered = sent.answered(line)
+        if not answered and not sent.knows(line, before):
+            waiting.append(i)
+            continue
+        between |= {i, *waiting} if answered and ours else {i} if answered else set(waiting) if ours else set()
+        outside |= set() if ours else set(waiting)
+        waiting = []
+        before = sent.last_word(line)
+        ours += 1
+    outside = {i for i in (*outside, *waiting) if not lines[i].lstrip().startswith(">") and "://" not in lines[i]}
+    few = ours and len(outside) * 5 <= ours + len(outside)
+    return between | (outside if few else set())
+
+
+def _depth(line: str) -> int:
+    """How many marks of a quote a line begins with."""
+    marks = line[: len(line) - len(line.lstrip("> \t"))]
+    return marks.count(">")
+
+
+def _begins_older(lines: Sequence[str], i: int) -> bool:
+    return bool(_SEPARATOR.fullmatch(lines[i][:_MAX_LINE])) or _is_header_block(lines, i)
 
 
 def _joined(lines: Sequence[str], dropped: Sequence[bool]) -> str:

@@ -222,6 +222,79 @@ def test_answers_written_into_an_unmarked_quote_of_ours_are_kept() -> None:
     assert new_text(f"See below.\n\n{header}Something else altogether.\nA red light.", [ours]) == "See below."
 
 
+OURS = (
+    "Dear Bea,\nthank you for writing to us about the printer in your office.\n"
+    "Which version of the driver is installed on your computer?\nDo you want a replacement of the printer?\nYes\nNo\n"
+    "Kind regards\nThe support team"
+)
+OUTLOOK = "From: Acme <support@acme.example>\nSent: Monday, March 2, 2026 10:00 AM\nTo: Bea\nSubject: Printer\n\n"
+GMAIL = "On Mon, 2 Mar 2026 at 10:00, Acme <support@acme.example> wrote:\n"
+ASKED = OURS.replace("computer?", "computer?\nIt is 7.2 beta.").replace(
+    "printer?\nYes\nNo", "printer?\nNo, just mend it."
+)
+OUTLOOK_HTML = (
+    "<p><b>From:</b> Acme &lt;support@acme.example&gt;<br><b>Sent:</b> Monday, March 2, 2026 10:00 AM<br><b>To:</b> Bea<br>"
+    "<b>Subject:</b> Printer</p>"
+)
+BORDER = f'<div style="border:none;border-top:solid #E1E1E1 1.0pt">{OUTLOOK_HTML}</div>'
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" for line in text.split("\n"))
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{line}</p>" for line in text.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"{GMAIL}{_quoted(ASKED)}",
+        f"{OUTLOOK}{ASKED}",
+        f"-----Original Message-----\n{OUTLOOK}{ASKED}",
+        f"{OUTLOOK}{ASKED}\n\n{OUTLOOK.replace('Acme', 'Bea')}It does not print.\n\n{OUTLOOK}{OURS}",
+        f"{GMAIL}{_quoted(ASKED)}\n>\n> On Sun, 1 Mar 2026 at 10:00, Bea <bea@globex.example> wrote:\n>> It does not print.",
+        f"{GMAIL}{_quoted(ASKED.replace(' about', chr(10) + 'about').replace('in your', 'in' + chr(10) + 'your'))}",
+        to_text(
+            f'<div class="gmail_quote"><div>{GMAIL}</div><blockquote class="x">{_paragraphs(ASKED)}</blockquote></div>'
+        ),
+        to_text(BORDER + _paragraphs(ASKED)),
+        to_text(f'<hr><div id="divRplyFwdMsg">{OUTLOOK_HTML}</div>{_paragraphs(ASKED)}'),
+    ],
+)
+def test_answers_written_into_a_quote_of_ours_are_kept_whatever_marks_it(quoted: str) -> None:
+    new, lead = divide(f"See below.\n\n{quoted}", [OURS])
+
+    assert new.replace("\n\n", "\n") == "See below.\nIt is 7.2 beta.\nNo, just mend it."
+    assert lead == "See below."
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        f"{GMAIL}{_quoted(OURS)}",
+        f"{GMAIL}{OURS}",
+        f"{GMAIL}\n{OURS.replace(chr(10), ' ')}",
+        f"{OUTLOOK}{OURS}",
+        f"{GMAIL}{_quoted(OURS.replace('in your', 'in' + chr(10) + 'your').replace('of the', 'of' + chr(10) + 'the'))}",
+        f"{OUTLOOK}{OURS}\n\n{OUTLOOK}Thank you for writing to us, but it\ndoes not print.\n\n{OUTLOOK}{OURS}",
+    ],
+)
+def test_a_quote_of_ours_without_answers_goes(quoted: str) -> None:
+    assert new_text(f"It works.\n\n{quoted}", [OURS]) == "It works."
+
+
+def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
+    first, second = (
+        "Which version of the driver is installed on your computer?",
+        "Do you want a replacement of the printer?",
+    )
+
+    assert new_text(f"{GMAIL}> Dear Bea,\n> {first} 7.2\n> {second} No\n", [OURS]) == f"{first} 7.2\n{second} No"
+    assert new_text(f"> {first} It is 7.2, I think.", [OURS]) == f"{first} It is 7.2, I think."
+
+
 def test_nothing_new_is_nothing() -> None:
     assert divide(BELOW["Gmail"]) == ("", "")
     assert divide("") == ("", "")
