@@ -41,9 +41,35 @@ _DAY = re.compile(r"(?<!\d)[12۱۲١٢]\d{3}(?!\d)|\d{1,4}[./-]\s?\d{1,2}[./-]\s
 _CLOCK = re.compile(r"(?<![\d.])\d{1,2}[:.h]\d\d(?![./-]?\d{2})|\d[:.]\d\d[:.]\d\d")
 
 
+#: Programs write of others, and name them; whoever writes of himself or of "our customer" tells a story.
+_STORY = re.compile(
+    r"\b[Ii](?: have|['’]ve)? wrote\b|\b[Ww]e wrote\b|\bschrieb(?:en)? (?:ich|wir)\b|\b(?:[Ii]ch|[Ww]ir) (?:schrieb|habe)"
+    r"|\b[Jj]['’]ai [ée]crit|\b[Nn]ous avons écrit"
+    r"|\b[Hh]o scritto|\b[Ee]scribí\b|\b[Ee]screvi\b|\bschreef ik\b|\b[Ii]k schreef"
+    r"|\bskrev jag\b|\b[Jj]ag skrev|\bskrev jeg\b|\b[Jj]eg skrev"
+    r"|\b(?:the|our|my|your|unser(?:e|em)?|[Mm]ein(?:e|em)?|notre|votre|nuestr[oa]|nostr[oa]|onze|mijn) [^\W\d_]{2}"
+)
+
+
+def is_story(text: str) -> bool:
+    """True for a sentence that a person has written, though it has all that an attribution has.
+
+    >>> is_story("On 2 March 2026 our customer Bob <bob@globex.example> wrote:")
+    True
+    """
+    return bool(_STORY.search(text))
+
+
+def may_be(text: str) -> bool:
+    """Whether the last line of an attribution may read like this, story or not: for where a doubt is enough."""
+    if _END.search(text) or _BARE.fullmatch(text):
+        return True
+    return bool((DATED.search(text) or _DAY.search(text)) and _BRACKETS.search(text))
+
+
 def ends(text: str) -> bool:
     """Whether an attribution may end with this text: a verb or an address, and a colon."""
-    return bool(_END.search(text))
+    return bool(_END.search(text)) and not is_story(text)
 
 
 def begins(text: str) -> bool:
@@ -53,12 +79,12 @@ def begins(text: str) -> bool:
 
 def is_bare(text: str) -> bool:
     """True for the whole attributions that need no colon."""
-    return bool(_BARE.fullmatch(text))
+    return bool(_BARE.fullmatch(text)) and not is_story(text)
 
 
 def is_whole(text: str) -> bool:
     """True where the text has all that an attribution has, from the first word to the colon."""
-    if not text.endswith((":", "：")) or not (DATED.search(text) or _DAY.search(text)):
+    if not text.endswith((":", "：")) or is_story(text) or not (DATED.search(text) or _DAY.search(text)):
         return False
     if (begins(text) and ends(text)) or _DATE_BY_ADDRESS.fullmatch(text):
         return True
@@ -72,7 +98,9 @@ _DATE_FIRST = re.compile(rf"[^<>]{{0,30}}\d[^<>]{{0,120}}(?:{_IN_BRACKETS})[^<>]
 
 def names_writer(text: str) -> bool:
     """True where date and address stand as in the attribution of a program, so that no mark of a quote is needed."""
-    if not (_DAY.search(text) and (begins(text) or _CLOCK.search(text)) and (ends(text) or _VERB.search(text))):
+    if is_story(text) or not (
+        _DAY.search(text) and (begins(text) or _CLOCK.search(text)) and (ends(text) or _VERB.search(text))
+    ):
         return False
     name = _NAME_FIRST.match(text)
     if name:

@@ -31,7 +31,7 @@ _ORIGINAL = (
     "|originalus laiškas|sākotnējais ziņojums|jatorrizko mezua|αρχικό μήνυμα|özgün i̇leti|özgün ileti"
     "|orijinal mesaj|исходное сообщение|оригинално съобщение|оригінальне повідомлення|вихідне повідомлення"
     "|הודעה מקורית|الرسالة الأصلية|ข้อความต้นฉบับ|thư gốc|tin nhắn gốc|pesan asli|mesej asal|元のメッセージ"
-    "|original メッセージ|原始邮件|原始郵件|原邮件|邮件原件|郵件原件|원본 메시지|원본 이메일|원본 메일|reply"
+    "|original メッセージ|原始邮件|原始郵件|原邮件|邮件原件|郵件原件|원본 메시지|원본 이메일|원본 메일"
 )
 _SEPARATOR = re.compile(rf"[\s*]*+[-_=‐]{{2,}}+\s*+(?:{_ORIGINAL})\s*+[-_=‐]{{2,}}+[\s*_]*+", re.I)
 _FORWARDED = re.compile(
@@ -44,7 +44,8 @@ _SEPARATOR_FORM = re.compile(r"\s*[-_=‐]{2,}\s*[^-_=‐\s][^\n]{1,60}?\s*[-_=�
 _SEPARATOR_BARE = re.compile(rf"\s*(?=\S+ \S)(?:{_ORIGINAL})\s*:?\s*", re.I)
 #: Helpdesks ask for answers above a line of theirs.
 _REPLY_ABOVE = re.compile(
-    r"[\s*]*##-[^\n]{5,150}-##[\s*]*"
+    r"[\s*]*##-(?=[^\n]{0,150}(?:repl|respon|respue|respos|rispo|répon|answer|above|antwor?o?[rt]|svar|odpow|odpov|ответ|vasta"
+    r"|válasz|yanıt|返信|回[复覆復]|답))[^\n]{5,150}-##[\s*]*"
     r"|[\s*]*[-_=#*]{2,}\s*(?:please )?(?:(?:type|write|enter) )?(?:your )?(?:reply|response|answer|respond) above this line"
     r"[^\n]{0,80}",
     re.I,
@@ -88,13 +89,14 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
     _drop_attributions(lines, dropped)
     _drop_sent_lines(lines, dropped, sent)
     cut = _cut(lines, dropped)
-    if cut is not None:
+    if cut is not None and (not sent or sent.within([_RUN_ON.split(lines[cut])[-1], *lines[cut + 1 :]])):
         dropped[cut:] = quoted[cut:] = [True] * (len(lines) - cut)
     answers = _answers(lines, quoted, sent) if sent else set()
     for i in answers:
         dropped[i] = False
     drop_signature(lines, dropped)
-    lead = next((i for i, line in enumerate(lines) if dropped[i] or _may_begin_quote(lines, i)), len(lines))
+    doubtful = (i for i, line in enumerate(lines) if dropped[i] or i == cut or _may_begin_quote(lines, i))
+    lead = next(doubtful, len(lines))
     new = [_MARK.sub("", line, count=1) if i in answers else line for i, line in enumerate(written)]
     return _joined(new, dropped), "\n".join(line.rstrip() for line in written[:lead]).strip("\n")
 
@@ -129,11 +131,11 @@ _QUOTE_LIKE = re.compile(r"\s*(?:[>|»│┃]|-- ?$|[-_=*~#]{3,}|begin forwarded
 def _may_begin_quote(lines: Sequence[str], i: int) -> bool:
     """True for every line that some mail program puts above or before a quote."""
     line = lines[i]
-    if _QUOTE_LIKE.match(line):
+    if _QUOTE_LIKE.match(line) or _SEPARATOR_FORM.fullmatch(line[:_MAX_LINE]):
         return True
     if _role(line) and i + 1 < len(lines) and _role(lines[i + 1]):
         return True
-    return line.rstrip().endswith((":", "：")) and attribution.ends(line[-_MAX_LINE:])
+    return attribution.may_be(line[-_MAX_LINE:].strip(_EMPHASIS))
 
 
 def _drop_attributions(lines: Sequence[str], dropped: list[bool]) -> None:
@@ -234,7 +236,7 @@ def _cut(lines: Sequence[str], dropped: list[bool]) -> int | None:
             continue
         if separator or _is_header_block(lines, i):
             return _above(lines, dropped, i)
-        bare_form = attribution.is_bare(bare) or (_stands_alone(lines, i) and _DATE_AND_NAME.fullmatch(bare))
+        bare_form = _is_bare_attribution(lines, i) or (_stands_alone(lines, i) and _DATE_AND_NAME.fullmatch(bare))
         begins = bare_form or (said and (_whole_attribution(lines, i, dropped) or _is_spread_header(lines, i)))
         if said and (run_on := _RUN_ON.search(line)) and attribution.is_whole(line[: run_on.end(1)].strip()):
             return i
@@ -247,6 +249,12 @@ def _cut(lines: Sequence[str], dropped: list[bool]) -> int | None:
 def _next(lines: Sequence[str], begin: int) -> int:
     """The first line with text from ``begin`` on, over a few empty ones."""
     return next((i for i in range(begin, min(begin + 3, len(lines))) if lines[i].strip()), len(lines))
+
+
+def _is_bare_attribution(lines: Sequence[str], i: int) -> bool:
+    """True for an attribution without a colon; a sentence goes on in small letters."""
+    below = lines[i + 1].strip() if i + 1 < len(lines) else ""
+    return attribution.is_bare(lines[i].strip()) and not below[:1].islower()
 
 
 def _stands_alone(lines: Sequence[str], i: int) -> bool:

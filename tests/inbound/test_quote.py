@@ -155,6 +155,16 @@ def test_answer_below_and_between_the_quote(style: str) -> None:
         ">>> Please read this! <<<\nIt is important.",
         "It happened on\n2026-03-02 10:00 again.\nSent from the printer: nothing.",
         "FYI\n\n---------- Forwarded message ---------\nFrom: Bob <bob@x.example>\nDate: 2 Mar 2026 10:00\nTo: me\n\nText",
+        "I click\n----- Reply -----\nand nothing happens. What now?",
+        "==Reply==\n==Delete==\nand neither works",
+        "This is shown:\n##- Please mend -##\nWhy?",
+        "Hallo,\n\nam 02.03.2026 um 10:00 Uhr schrieb ich Ihnen (bea@globex.example):\nEs druckt nicht.\n\nKeine Antwort.",
+        "Bonjour,\n\nLe 2 mars 2026 à 10:00, j'ai écrit à <support@acme.example> :\nrien ne marche.\n\nPas de réponse.",
+        "Hi,\n\nOn March 2, 2026 at 10:00 I wrote to you <support@acme.example>:\n\nit is broken.\n\nNo answer so far.",
+        "Hoi,\n\nOp 2 maart 2026 om 10:00 schreef ik u (support@acme.example):\n\nhij is stuk.\n\nNiets gehoord.",
+        "On 2 March 2026 the customer <bob@globex.example> wrote\nto us that it is broken. Please help.",
+        "On 2 March 2026 Bob <bob@globex.example> wrote\nto us that it is broken. Please help.",
+        "Hi,\n\nOn 2 March 2026 at 10:00 our customer Bob <bob@globex.example> wrote:\nhis printer is dead. Call him.",
     ],
 )
 def test_prose_stays_whole(text: str) -> None:
@@ -219,7 +229,6 @@ def test_answers_written_into_an_unmarked_quote_of_ours_are_kept() -> None:
 
     assert divide(f"See below.\n\n{header}{quoted}", [ours]) == ("See below.\n\nA red light.", "See below.")
     assert new_text(f"See below.\n\n{header}{quoted}", []) == "See below."
-    assert new_text(f"See below.\n\n{header}Something else altogether.\nA red light.", [ours]) == "See below."
 
 
 OURS = (
@@ -283,6 +292,52 @@ def test_answers_written_into_a_quote_of_ours_are_kept_whatever_marks_it(quoted:
 )
 def test_a_quote_of_ours_without_answers_goes(quoted: str) -> None:
     assert new_text(f"It works.\n\n{quoted}", [OURS]) == "It works."
+
+
+DOUBTFUL = {
+    "order": (
+        "Hi",
+        "\n\nFrom: Berlin\nTo: Paris\nDate: 2 March 10:00\nSubject: 2 parcels\n\nBook it for bea@globex.example.",
+    ),
+    "template": ("Set it to", "\n\nFrom: sales@globex.example\nSubject: Order\nTo: {customer}\n\nand switch it on."),
+    "session": ("DATA", "\nFrom: a@globex.example\nTo: b@acme.example\nSubject: x\n.\n550 rejected\n\nWhy?"),
+    "receipt": ("I bought it.", "\n\nDate: 2 March 2026 10:15\nTo: billing@acme.example\n\nPlease refund."),
+    "log": ("It logs:", "\n2026-03-02 10:00:02 ERROR failed <bea@globex.example>:\nconnection refused\n\nWhat now?"),
+    "report": ("It says", "\n\n2026-03-02 10:00 GMT+02:00 Backup Server\n\ndisk full. What now?"),
+    "button": ("I see", "\n-- original message --\nThat is the name of a song. Delete it."),
+    "bait": ("I got", "\n*** Please reply above this line to get a refund ***\nIs it phishing?"),
+    "somebody else's": (
+        "See below.",
+        "\n\nFrom: Bob\nSent: Monday\nTo: Bea\nSubject: Other\n\nSomething else altogether.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_below_a_marker_something_of_ours_must_stand(kind: str) -> None:
+    """What we sent is known, so a cut that would take none of it is none; but no command is read below."""
+    lead, rest = DOUBTFUL[kind]
+
+    assert divide(lead + rest, [OURS]) == (lead + rest, lead)
+
+
+@pytest.mark.parametrize("style", BELOW)
+def test_the_quote_of_a_short_or_an_unspaced_mail_of_ours_goes(style: str) -> None:
+    assert new_text(f"It works.\n\n{BELOW[style]}\n", [OLD]) == "It works."
+    short, unspaced = "Done.", "お世話になっております。プリンターを再起動してください。"
+    for ours in (short, unspaced):
+        assert new_text(f"It works.\n\n{BELOW[style].replace(OLD, ours)}\n", [ours]) == "It works."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-- Reply --", "On Mon, 2 Mar 2026 at 10:00, Bob from the shop <bob@globex.example> wrote:",
+        "On Mon, 2 Mar 2026 at 10:00, the shop <bob@globex.example> wrote", "##- Hier schreiben -##",
+    ],
+)  # fmt: skip
+def test_no_command_is_read_below_what_may_begin_a_quote(line: str) -> None:
+    assert divide(f"It works.\n\n{line}\n\n#close\n")[1] == "It works."
 
 
 def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
