@@ -309,7 +309,8 @@ def _is_quote(node: LexborNode) -> bool:
     if node.tag == "blockquote":
         # Mail programs indent by a blockquote without a border; elsewhere the blockquote is the quote.
         style = _attribute(node, "style")
-        return bool(classes or _attribute(node, "type")) or not _NO_BORDER.search(style) or "border-left" in style
+        named = bool(classes or _attribute(node, "type")) and "webkit-indent-blockquote" not in classes
+        return named or not _NO_BORDER.search(style) or "border-left" in style
     if node.tag in ("div", "span"):
         name = _attribute(node, "id")
         if "yahoo_quoted" in name or name.endswith(_HOLDERS):

@@ -84,7 +84,7 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
     written = text.split("\n")
     lines = written if text.isascii() else text.translate(INVISIBLE).split("\n")
     sent = Sent(parents)
-    dropped = _quoted(lines)
+    dropped = _quoted(lines, sent)
     quoted = list(dropped)
     _drop_attributions(lines, dropped)
     _drop_sent_lines(lines, dropped, sent)
@@ -104,19 +104,47 @@ def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
 _MARK = re.compile(r"^\s*>\s?")
 
 
-def _quoted(lines: Sequence[str]) -> list[bool]:
-    """Which lines are marked as quotes; the prompts of a program and the output of diff are no such marks."""
+def _quoted(lines: Sequence[str], sent: Sent) -> list[bool]:
+    """Which lines are marked as quotes; the prompts of a program and the output of diff are no such marks.
+
+    Where what we sent is known, a block needs something of it, or words that say who wrote it.
+    """
     marked = [_is_quoted(line) for line in lines]
-    prompts = all(line.startswith((">>> ", "... ")) for line, one in zip(lines, marked, strict=True) if one)
-    for i, one in enumerate(marked):
-        if not one or (i and marked[i - 1]):
+    begin = 0
+    while begin < len(marked):
+        if not marked[begin]:
+            begin += 1
             continue
-        above = lines[i - 1] if i else ""
-        compared = i > 1 and above.strip() == "---" and lines[i - 2].startswith("< ")
-        if compared or (prompts and not above.rstrip().endswith((":", "："))):
-            end = next((j for j in range(i, len(lines)) if not marked[j]), len(lines))
-            marked[i:end] = [False] * (end - i)
+        end = next((j for j in range(begin, len(lines)) if not marked[j]), len(lines))
+        block = lines[begin:end]
+        above = lines[begin - 1] if begin else ""
+        compared = begin > 1 and above.strip() == "---" and lines[begin - 2].startswith("< ")
+        prompts = all(line.startswith(">>> ") for line in block) and not above.rstrip().endswith((":", "："))
+        ours = not sent or any(sent.knows(line) or sent.answered(line) for line in block if _WORD.search(line))
+        head = [line.lstrip("> \t") for line in block[:12]]
+        if compared or prompts or not (ours or _says_who(lines[max(0, begin - 8) : begin], head)):
+            marked[begin:end] = [False] * (end - begin)
+        begin = end
     return marked
+
+
+def _says_who(above: Sequence[str], block: Sequence[str]) -> bool:
+    """True where an attribution, a separator or a header block stands right above a quote, or in its first lines.
+
+    There those stand that a program has marked in HTML.
+    """
+    last = len(above) - 1
+    while last > 0 and not above[last].strip():
+        last -= 1
+    none = [False] * max(len(above), len(block))
+    if above and (_attribution(above, last, none) is not None or _SEPARATOR.fullmatch(above[last][:_MAX_LINE])):
+        return True
+    if any(_is_header_block(above, i) for i in range(last)):
+        return True
+    return any(_is_header_block(block, i) or _attribution(block, i, none) is not None for i in range(len(block)))
+
+
+_WORD = re.compile(r"\w")
 
 
 def _is_quoted(line: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 #: Scripts that write no spaces count by the letter.
 _UNSPACED = r"\u0e00-\u0e7f\u3040-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_URL = re.compile(r"\S{0,400}://\S{0,400}")
+_URL = re.compile(r"\b[a-zA-Z]{2,10}://\S*+")
 #: So many words in a row are nobody's by chance; a line of ours so long may have an answer behind it.
 _TELLING, _LONG = 4, 15
 _MAX_WORDS = 60

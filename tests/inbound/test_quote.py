@@ -326,7 +326,8 @@ def test_the_quote_of_a_short_or_an_unspaced_mail_of_ours_goes(style: str) -> No
     assert new_text(f"It works.\n\n{BELOW[style]}\n", [OLD]) == "It works."
     short, unspaced = "Done.", "お世話になっております。プリンターを再起動してください。"
     for ours in (short, unspaced):
-        assert new_text(f"It works.\n\n{BELOW[style].replace(OLD, ours)}\n", [ours]) == "It works."
+        below = BELOW[style].replace(OLD, ours).replace(MARKED, f"> {ours}")
+        assert new_text(f"It works.\n\n{below}\n", [ours]) == "It works."
 
 
 @pytest.mark.parametrize(
@@ -338,6 +339,24 @@ def test_the_quote_of_a_short_or_an_unspaced_mail_of_ours_goes(style: str) -> No
 )  # fmt: skip
 def test_no_command_is_read_below_what_may_begin_a_quote(line: str) -> None:
     assert divide(f"It works.\n\n{line}\n\n#close\n")[1] == "It works."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The pressure must be\n> 5 bar at all times,\nplease check.",
+        "My shell says\n> make\nerror 1\n> make install\nerror 2\nPlease help",
+        to_text("<p>The error is</p><blockquote><p>E42 paper jam</p></blockquote><p>Why?</p>"),
+        to_text('<p>The error is</p><blockquote style="margin-left:40px"><p>E42 paper jam</p></blockquote><p>Why?</p>'),
+        to_text('<p>The error is</p><blockquote class="box"><p>E42 paper jam</p></blockquote><p>Why?</p>'),
+        "I ran\n\n>>> import x\n>>> x.y()\nTraceback\n\nand it fails.",
+    ],
+)
+@pytest.mark.parametrize("quote", ["", f"\n\n{GMAIL}{_quoted(OURS)}"])
+def test_what_only_looks_like_a_quote_stays(text: str, quote: str) -> None:
+    """A block with a mark, but nothing of ours in it and nobody's name above it, is the writer's own."""
+    assert new_text(text + quote, [OURS]) == text
+    assert new_text("Yes.\n\nOn 2 March 2026 10:00, Bob <bob@globex.example> wrote:\n> anything\n", [OURS]) == "Yes."
 
 
 def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
@@ -396,6 +415,8 @@ def test_what_a_program_marks_in_html_is_a_quote_in_any_language(html: str) -> N
     "html",
     [
         '<p>It works.</p><blockquote style="margin:0 0 0 40px;border:none;padding:0px">So it does.</blockquote><p>Bea</p>',
+        '<p>It works.</p><blockquote class="webkit-indent-blockquote" style="border: none; padding: 0px;">So it does.'
+        "</blockquote><p>Bea</p>",
         '<p>It works.</p><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p>So it does.</p></div><p>Bea</p>',
         '<div class="moz-cite-prefix">It works.<br>So it does.<br>On 2.3.26 Acme wrote:</div><blockquote>x</blockquote>Bea',
         '<div id="mail-editor-reference-message-container">x</div>It works.<br>So it does.<br>Bea',
