@@ -108,6 +108,27 @@ def names_writer(text: str) -> bool:
     return bool(begins(text) and _BRACKETS.search(text)) or bool(_DATE_FIRST.fullmatch(text))
 
 
+_BEFORE_VERB = re.compile(
+    rf"((?:[^\W\d_][\w.'’\"”»&-]{{0,40}}\s){{0,6}}?)(?:{_IN_BRACKETS})?\s?(?:{_WROTE})[^\n]{{0,60}}[:：]", re.I
+)
+
+
+def may_stand_above(text: str) -> bool:
+    """True for what may stand right above a quote: some date or, without any, a name, an address, a verb and nothing else.
+
+    >>> may_stand_above("Acme Support <support@acme.example> wrote:"), may_stand_above("Please pay the bill of Ann <ann@acme.example>:")
+    (True, False)
+    """
+    if not ends(text):
+        return False
+    if _DAY.search(text) or (begins(text) and any(map(str.isdigit, text))):
+        return True
+    found = _BEFORE_VERB.fullmatch(text.lstrip("\"'„“«"))
+    words = found[1].split() if found else []
+    # "You" and "he" are small, but alone.
+    return bool(found) and (len(words) < 2 or not any(word[0].islower() for word in words))
+
+
 _VERB_AND_FORM = re.compile(rf"(?:{_WROTE})[\w/()-]{{0,10}}", re.I)
 
 

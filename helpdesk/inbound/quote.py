@@ -230,7 +230,7 @@ def _attribution(lines: Sequence[str], last: int, dropped: Sequence[bool]) -> in
             # A name may have been folded away from its address.
             if not joined.startswith(("<", "(")):
                 return begin
-        elif begin == last and attribution.ends(joined):
+        elif begin == last and attribution.may_stand_above(joined):
             found = begin
     return found
 

@@ -359,6 +359,30 @@ def test_what_only_looks_like_a_quote_stays(text: str, quote: str) -> None:
     assert new_text("Yes.\n\nOn 2 March 2026 10:00, Bob <bob@globex.example> wrote:\n> anything\n", [OURS]) == "Yes."
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Please forward this to my boss (boss@globex.example):", "Please pay the bill of Ann <ann@globex.example>:",
+        "Can you answer him, he wrote:", "This is what my boss wrote:", "I wrote:",
+        "My colleague Bob <bob@globex.example> asked today at 10:00 and wrote:",
+    ],
+)  # fmt: skip
+def test_a_request_above_a_quote_is_no_attribution(line: str) -> None:
+    assert new_text(f"{line}\n{MARKED}\nThanks") == f"{line}\n\nThanks"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Acme wrote:", "You wrote:", "Acme Support Team a écrit :", '"Acme Support" <support@acme.example> wrote:',
+        "Acme Support (support@acme.example) schrieb:", "<support@acme.example> wrote:",
+        "On Mon, Mar 2, Acme <support@acme.example> wrote:",
+    ],
+)  # fmt: skip
+def test_an_attribution_without_a_date_goes(line: str) -> None:
+    assert new_text(f"It works.\n\n{line}\n{MARKED}") == "It works."
+
+
 def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
     first, second = (
         "Which version of the driver is installed on your computer?",
