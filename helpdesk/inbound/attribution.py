@@ -116,7 +116,7 @@ _BEFORE_VERB = re.compile(
 def may_stand_above(text: str) -> bool:
     """True for what may stand right above a quote: some date or, without any, a name, an address, a verb and nothing else.
 
-    >>> may_stand_above("Acme Support <support@acme.example> wrote:"), may_stand_above("Please pay the bill of Ann <ann@acme.example>:")
+    >>> may_stand_above("Acme Support <support@acme.example> wrote:"), may_stand_above("Please pay Ann <ann@acme.example>:")
     (True, False)
     """
     if not ends(text):

@@ -13,6 +13,8 @@ from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from helpdesk.inbound.header_names import role_of
+
 MAX_DEPTH = 500
 MAX_HTML = 1024 * 1024
 MAX_TEXT = 512 * 1024
@@ -61,6 +63,7 @@ _HOLDERS = ("OLK_SRC_BODY_SECTION", "mail-editor-reference-message-container")
 _ZIMBRA_MARKERS = ("__HEADERS__", "__QUOTED_TEXT__")
 #: The line that Word draws above its header block.
 _WORD_BORDER = re.compile(r"border-top:\s?(?:solid\s?)?#(?:e1e1e1|b5c4df)|border-color: rgb\(181, 196, 223\)", re.I)
+_YEAR_AND_TIME = re.compile(r"\b\d{4}\b[^\n]{0,40}\d[:.h]\d\d|\d[:.h]\d\d[^\n]{0,40}\b\d{4}\b")
 _NO_BORDER = re.compile(r"border\s?:\s?(?:none|0)|border-style\s?:\s?none", re.I)
 _HIDDEN = re.compile(r"display\s*+:\s*+none|mso-hide\s*+:\s*+all", re.I)
 
@@ -284,12 +287,17 @@ def _begins_rest(node: LexborNode) -> bool:
         return False
     if _attribute(node, "id").endswith(_REST):
         return not _attribute(node, "data-marker")
-    return bool(_WORD_BORDER.search(_attribute(node, "style"))) and _bold(node) > 2
+    return bool(_WORD_BORDER.search(_attribute(node, "style"))) and _holds_header(node)
 
 
-def _bold(node: LexborNode) -> int:
-    """How many of the first elements within are bold: the names of header lines are."""
-    return sum(child.tag in ("b", "strong") for child in _first_within(node))
+def _holds_header(node: LexborNode) -> bool:
+    """True where three of the first elements within are bold, as header names are, and two are known or a date is there."""
+    within = list(_first_within(node))
+    if sum(child.tag in ("b", "strong") for child in within) < 3:
+        return False
+    texts = [(child.text_content or "")[:200].strip() for child in within if child.tag == "-text"]
+    names = [text for text in texts if text.endswith((":", "：")) and role_of(text.rstrip(":： \xa0"))]
+    return len(names) > 1 or any(_YEAR_AND_TIME.search(text) for text in texts)
 
 
 def _first_within(node: LexborNode, most: int = 60) -> Iterator[LexborNode]:

@@ -383,6 +383,20 @@ def test_an_attribution_without_a_date_goes(line: str) -> None:
     assert new_text(f"It works.\n\n{line}\n{MARKED}") == "It works."
 
 
+def test_a_box_that_the_writer_drew_begins_no_quote() -> None:
+    fields = "<p><b>Room:</b> 5</p><p><b>Device:</b> HP</p><p><b>Error:</b> 42</p>"
+    html = f'<p>Hello,</p><div style="border-top:solid #E1E1E1 1.0pt">{fields}</div><p>Please send somebody.</p>'
+
+    assert new_text(to_text(html)).split("\n\n") == [
+        "Hello,",
+        "Room: 5",
+        "Device: HP",
+        "Error: 42",
+        "Please send somebody.",
+    ]
+    assert new_text(to_text(f"<p>It works.</p>{BORDER}<p>#close</p>")) == "It works."
+
+
 def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
     first, second = (
         "Which version of the driver is installed on your computer?",
@@ -414,7 +428,7 @@ def test_html_quotes_are_quotes_of_text(html: str) -> None:
     assert divide(to_text(html)) == ("It works.", "It works.")
 
 
-HEADER = "<b>Xrom:</b> Acme<br><b>Xent:</b> Xonday<br><b>Xo:</b> Bea<br>"
+HEADER = "<b>Xrom:</b> Acme<br><b>Xent:</b> Xonday, 2 Xarch 2026 10:00<br><b>Xo:</b> Bea<br>"
 
 
 @pytest.mark.parametrize(
@@ -442,6 +456,7 @@ def test_what_a_program_marks_in_html_is_a_quote_in_any_language(html: str) -> N
         '<p>It works.</p><blockquote class="webkit-indent-blockquote" style="border: none; padding: 0px;">So it does.'
         "</blockquote><p>Bea</p>",
         '<p>It works.</p><div style="border:none;border-top:solid #E1E1E1 1.0pt"><p>So it does.</p></div><p>Bea</p>',
+        '<p>It works.</p><div style="border-top:solid #E1E1E1 1.0pt"><b>So</b> <b>it</b> <b>does.</b></div><p>Bea</p>',
         '<div class="moz-cite-prefix">It works.<br>So it does.<br>On 2.3.26 Acme wrote:</div><blockquote>x</blockquote>Bea',
         '<div id="mail-editor-reference-message-container">x</div>It works.<br>So it does.<br>Bea',
         '<div class="gmail_quote"><div><blockquote class="gmail_quote">x</blockquote>It works.<br>So it does.</div></div>Bea',
