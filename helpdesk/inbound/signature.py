@@ -29,10 +29,16 @@ _DEVICE = re.compile(
     r"|\W*wysłane z aplikacji [^\n]{0,30}windows\W*"
     rf"|\W*from my (?:[\w'’-]+\s){{0,2}}?{_BRAND}[^\n]{{0,20}}"
     rf"|von (?:[\w.]+\s)?{_BRAND}[^\n]{{0,40}}gesendet\W*|von unterwegs gesendet\W*"
-    r"|(?:von|diese nachricht wurde von) mein[^\n]{0,80}gesendet\W*|[從从]我的[^\n]{0,40}(?:傳送|发送)|发自我的[^\n]{1,30}"
+    rf"|(?:von|diese nachricht wurde von) mein\w{{0,2}}\s(?:[\w-]+\s){{0,2}}?(?:\w{{1,15}}-)?(?:{_BRAND}|handy|telefon)"
+    r"[^\n]{0,60}gesendet\W*|[從从]我的[^\n]{0,40}(?:傳送|发送)|发自我的[^\n]{1,30}"
     rf"|\w{{0,3}}\s?{_BRAND}[^\n]{{0,10}}(?:から送信|에서 보냄)\W*"
     rf"|{_BRAND}[^\n]{{0,40}}(?:[dt][ae]n gönderildi|[bt][óo]l küldve)\W*|ส่งจาก\s?{_BRAND}[^\n]{{0,20}}",
     re.I,
+)
+#: No program says so, however the line begins: a clause behind a comma, a verb, a question.
+_PROSE = re.compile(
+    r",\s(?!an? |(?:please )?excuse)[a-zß-ÿ]|[?？]|\bon my\b"
+    r"|\b(?:but|and|never|not|came|arrived|did|aber|und|nicht|wird|kam|mais|pero|maar|niet)\b"
 )
 #: Programs that ask their reader to get them too; an answer that only names the program is none of those.
 _OFFER = re.compile(
@@ -51,10 +57,21 @@ _URL = re.compile(r"\W*(?:https?://|www\.)\S+\W*", re.I)
 _SIGNATURE_LINES, _LONGEST_SIGNATURE = 10, 80
 _RULE = re.compile(r"\s*_{10,}\s*")
 _WORD = re.compile(r"\w+")
-#: Below dashes that somebody drew by hand, whoever asks for something still writes.
+#: Whoever asks for something, or has a postscript, still writes.
 _REQUEST = re.compile(
-    r"[?？]|\b(?:please|bitte|svp|s['’]il vous|merci de|por favor|per favore|alstublieft|graag|prosím|proszę|пожалуйста)\b",
+    r"[?？]|^\W{0,3}p\.?\s?s\b"
+    r"|\b(?:please|bitte|svp|s['’]il vous|merci de|por favor|per favore|alstublieft|graag|prosím|proszę|пожалуйста)\b",
+    re.I | re.M,
+)
+#: What lawyers and friends of the trees ask for.
+_BOILERPLATE = re.compile(
+    r"\b(?:(?:consider|of|about) the environment|l['’]environnement|medio ambiente|umwelt|before (?:you )?print"
+    r"|confidential|intended|privileged|notify the sender|vertraulich|confidentiel|confidencial|riservat)",
     re.I,
+)
+#: Jokes and wisdom, which stand in signatures, are of others.
+_OWN = re.compile(
+    r"\b(?:I|my|me|we|our|ich|mein\w{0,2}|wir|unser\w{0,2}|je|j['’]ai|mon|ma|nous|yo|mi|ik|mijn|io|mio|eu|jag|jeg)\b"
 )
 
 
@@ -70,6 +87,7 @@ def drop_signature(lines: Sequence[str], dropped: list[bool]) -> None:
 
 _LIST_RULE = re.compile(r"\s*(?:_{30,}|-{30,}|(?:-=){5,}-?)\s*")
 _LIST_WORDS = re.compile(r"mailing ?list|listinfo|unsubscribe|abmelden|désabonner|darse de baja", re.I)
+_LIST_LINE = re.compile(r"\W*(?:to |um |pour |para |http|unsubscribe\s?:)", re.I)
 _LIST_LINES = 10
 
 
@@ -85,6 +103,9 @@ def _drop_list_footer(lines: Sequence[str], dropped: list[bool]) -> int:
     addressed = "://" in footer or "@" in footer
     if begin <= 0 or not (_LIST_RULE.fullmatch(lines[begin]) and addressed and _LIST_WORDS.search(footer)):
         return len(lines) - 1
+    # One line alone may be the writer's complaint.
+    if last - begin < 2 and not _LIST_LINE.match(lines[last]):
+        return len(lines) - 1
     if _REQUEST.search(footer) or not _any_left(lines, dropped, begin):
         return len(lines) - 1
     dropped[begin:] = [True] * (len(lines) - begin)
@@ -99,11 +120,21 @@ def _drop_below_dashes(lines: Sequence[str], dropped: list[bool], last: int) -> 
         size += bool(lines[begin].strip())
         begin -= 1
     if begin > 0 and _is_dashes(lines, begin) and not dropped[begin] and _any_left(lines, dropped, begin):
-        sure = lines[begin] == "-- " or not _REQUEST.search("\n".join(lines[begin : last + 1]))
+        below = [line for line in lines[begin + 1 : last + 1] if not _BOILERPLATE.search(line)]
+        apart = bool(below) and not below[0].strip() and any(map(_is_sentence, below[:2]))
+        own = any(_is_sentence(line) and _OWN.search(line) and line.rstrip()[-1:] in ".!" for line in below)
+        told = lines[begin] != "-- " and (apart or own)
+        sure = not told and not _REQUEST.search("\n".join(below))
         first = ruler or last + 1 if size > _SIGNATURE_LINES else begin if sure else last + 1
         dropped[first : last + 1] = [True] * (last + 1 - first)
         last = first - 1
     return last
+
+
+def _is_sentence(line: str) -> bool:
+    """True for five words or more that are not all written large, as names and offices are."""
+    words = _WORD.findall(line)
+    return len(words) >= 5 and sum(word[0].islower() for word in words) > 2
 
 
 def _drop_devices(lines: Sequence[str], dropped: list[bool], last: int) -> None:
@@ -143,4 +174,4 @@ def is_devices(line: str) -> bool:
     if len(line) > 400:
         return False
     bare = _LINK.sub("", line.strip()).strip()
-    return len(bare) <= 160 and bool(_DEVICE.fullmatch(bare) or _OFFER.fullmatch(bare))
+    return len(bare) <= 160 and not _PROSE.search(bare) and bool(_DEVICE.fullmatch(bare) or _OFFER.fullmatch(bare))

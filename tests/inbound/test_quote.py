@@ -205,6 +205,40 @@ def test_what_a_device_or_list_adds_at_the_end_goes(line: str) -> None:
     assert new_text(f"> old\n\nIt works.\n\n{line}\n") == "It works."
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "von meinem Anwalt wird Ihnen morgen ein Brief gesendet", "Von mein Chef wird nichts gesendet",
+        "Von iPhone wird nichts gesendet",
+        "Sent from Outlook on Monday, but never arrived", "Sent with Yahoo, the reply came as spam",
+        "get Outlook for iOS on my new phone", "Outlook on iOS and Android, please get me a licence",
+        "Download Outlook for Android, how?",
+        "-- \nBea\n\nPS: the second one is broken too.", "-- \nBea\nGlobex\nCan you call me tomorrow?",
+        "-- \nBea\n\nPlease mend the printer.",
+        "--\nAlso my screen is black. I need a new one.", "--\n\nSecond problem: the monitor flickers",
+        "--\nBea\n\nOh and I forgot: the second one is broken too.",
+        f"{'_' * 40}\nThe link http://globex.example/unsubscribe gives an error",
+    ],
+)  # fmt: skip
+def test_words_that_look_like_a_signature_stay(line: str) -> None:
+    assert new_text(f"It hums.\n\n{line}\n") == f"It hums.\n\n{line.replace('-- ', '--')}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Sent from my Verizon, Samsung Galaxy smartphone", "Von meinem iPhone gesendet", "Von meinem Handy gesendet",
+        "Diese Nachricht wurde von meinem Android-Mobiltelefon mit K-9 Mail gesendet.",
+        "Sent via the Samsung Galaxy S10, an AT&T 5G smartphone",
+        "-- \nBea\nPlease consider the environment before printing this mail.",
+        "--\nBea\nThis mail is confidential and only for its recipient.",
+        f"{'_' * 40}\nTo unsubscribe write to users-unsubscribe@lists.example",
+    ],
+)  # fmt: skip
+def test_what_programs_and_lawyers_add_goes(line: str) -> None:
+    assert new_text(f"It hums.\n\n{line}\n") == "It hums."
+
+
 def test_signature_ends_the_last_words_only() -> None:
     assert new_text("> old\n\nYes.\n-- \nBea\nGlobex\n") == "Yes."
     assert new_text("Yes.\n\n--\nBea\nGlobex\n") == "Yes."
