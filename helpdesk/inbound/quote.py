@@ -411,22 +411,29 @@ def _role(line: str) -> str:
 
 
 def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], sent: Sent) -> None:
-    """Mark lines that stand in our text: long ones, and short ones between them."""
+    """Mark lines that stand in our text: long ones, and short ones that stand next to them there too."""
     if not sent:
         return
     long_match = [
         not gone and len(squeezed(line)) >= 25 and sent.holds(line) for line, gone in zip(lines, dropped, strict=True)
     ]
-    known = [not line.strip() or sent.holds(line) for line in lines]
     for i, matched in enumerate(long_match):
         if not matched:
             continue
         dropped[i] = True
         for step in (1, -1):
-            j = i + step
-            while 0 <= j < len(lines) and known[j] and not dropped[j] and not long_match[j]:
-                dropped[j] = True
+            last, j = i, i + step
+            while 0 <= j < len(lines) and not dropped[j] and not long_match[j]:
+                if lines[j].strip():
+                    if not sent.follows(*(lines[at] for at in sorted((last, j)))):
+                        break
+                    dropped[j] = True
+                    last = j
                 j += step
+            broken = step == 1 and last != i and not (j < len(lines) and sent.follows(lines[last], lines[j]))
+            if broken and not sent.is_last(lines[last]):
+                # One of several words of ours, and none of them below: it may be the choice.
+                dropped[last] = False
 
 
 def _answers(lines: Sequence[str], quoted: Sequence[bool], sent: Sent) -> set[int]:

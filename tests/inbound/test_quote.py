@@ -431,6 +431,19 @@ def test_a_box_that_the_writer_drew_begins_no_quote() -> None:
     assert new_text(to_text(f"<p>It works.</p>{BORDER}<p>#close</p>")) == "It works."
 
 
+@pytest.mark.parametrize("answer", ["No", "Yes", "The support team\n\nBea"])
+def test_a_short_answer_that_also_stands_in_our_mail_is_kept(answer: str) -> None:
+    question = "Do you want a replacement of the printer?"
+
+    assert new_text(f"Hi\n{question}\n{answer}", [OURS]) == f"Hi\n\n{answer}"
+    assert new_text(f"Hi\n{question}\n\n{answer}\n\nBye", [OURS]) == f"Hi\n\n{answer}\n\nBye"
+
+
+def test_short_lines_of_ours_go_with_their_neighbours() -> None:
+    assert new_text(f"It works.\n\n{OURS}", [OURS]) == "It works."
+    assert new_text(f"{OURS}\n\nIt works.", [OURS]) == "It works."
+
+
 def test_an_answer_behind_a_line_of_ours_is_kept_with_it() -> None:
     first, second = (
         "Which version of the driver is installed on your computer?",
