@@ -71,7 +71,8 @@ _BOILERPLATE = re.compile(
 )
 #: Jokes and wisdom, which stand in signatures, are of others.
 _OWN = re.compile(
-    r"\b(?:I|my|me|we|our|ich|mein\w{0,2}|wir|unser\w{0,2}|je|j['’]ai|mon|ma|nous|yo|mi|ik|mijn|io|mio|eu|jag|jeg)\b"
+    r"\b(?:I|my|me|we|our|ich|mein\w{0,2}|wir|unser\w{0,2}|je|j['’]ai|mon|ma|nous|yo|mi|ik|mijn|io|mio|eu|jag|jeg)\b",
+    re.I,
 )
 
 
@@ -122,8 +123,11 @@ def _drop_below_dashes(lines: Sequence[str], dropped: list[bool], last: int) -> 
     if begin > 0 and _is_dashes(lines, begin) and not dropped[begin] and _any_left(lines, dropped, begin):
         below = [line for line in lines[begin + 1 : last + 1] if not _BOILERPLATE.search(line)]
         apart = bool(below) and not below[0].strip() and any(map(_is_sentence, below[:2]))
-        own = any(_is_sentence(line) and _OWN.search(line) and line.rstrip()[-1:] in ".!" for line in below)
-        told = lines[begin] != "-- " and (apart or own)
+        drawn = lines[begin] != "-- "
+        # Below a program's dashes stands the signature first, and words only behind an empty line.
+        words = below if drawn else below[below.index("") :] if "" in below else []
+        own = any(_is_sentence(line) and _OWN.search(line) and line.rstrip()[-1:] in ".!" for line in words)
+        told = own or (drawn and apart)
         sure = not told and not _REQUEST.search("\n".join(below))
         first = ruler or last + 1 if size > _SIGNATURE_LINES else begin if sure else last + 1
         dropped[first : last + 1] = [True] * (last + 1 - first)

@@ -217,6 +217,8 @@ def test_what_a_device_or_list_adds_at_the_end_goes(line: str) -> None:
         "-- \nBea\n\nPlease mend the printer.",
         "--\nAlso my screen is black. I need a new one.", "--\n\nSecond problem: the monitor flickers",
         "--\nBea\n\nOh and I forgot: the second one is broken too.",
+        "-- \nBea\n\nOh and I forgot: the second one is broken too.",
+        "--\nMein Bildschirm ist schwarz. Ich brauche einen neuen bis Montag.",
         f"{'_' * 40}\nThe link http://globex.example/unsubscribe gives an error",
     ],
 )  # fmt: skip
