@@ -23,6 +23,8 @@ _CONVERSATION_NUMBER = 6
 _TAG = re.compile(r"([rn])([a-z2-7]{23,48})")
 _RETURN_TAG = re.compile(r"b([a-z2-7]{23,48})")
 _SET_ASIDE_TAG = re.compile(r"([qc])([a-z2-7]{23,48})")
+#: The letter of mails for customers; every other one is for our own people.
+CUSTOMERS = "c"
 _OWN_ID = re.compile(r"<?hd\.([a-z2-7]{23,48})\.([a-z])@[^@<>\s]+>?")
 
 Purpose = Literal["r", "n"]
@@ -165,6 +167,12 @@ def own_message_id(keys: Keys, text: str) -> tuple[int, int] | None:
         return None
     numbers = unsign(keys, "id/" + shape[2], shape[1], 2)
     return (numbers[0], numbers[1]) if numbers else None
+
+
+def for_customers(text: str) -> bool:
+    """Whether a Message-ID has the shape of one that we gave to a mail for customers; signed or not."""
+    shape = _OWN_ID.fullmatch(_folded(text.strip()))
+    return shape is not None and shape[2] == CUSTOMERS
 
 
 def conversation(keys: Keys, ticket_id: int, audience: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from helpdesk.inbound import attribution
 from helpdesk.inbound.header_names import INVISIBLE, role_of
@@ -73,25 +74,29 @@ _SPREAD_LINK = re.compile(
 )
 
 
-def divide(text: str, parents: Sequence[str] = ()) -> tuple[str, str]:
+def divide(text: str, parents: Sequence[str] = (), *, secret: bool = False) -> tuple[str, str]:
     """The new text, and the part of it that stands above anything that may be the beginning of a quote.
 
     The second is the only place for commands, so there the doubt counts the other way: a line that only looks like
-    the beginning of a quote ends it.
+    the beginning of a quote ends it. ``secret`` says that what we sent was for our own people, whose answers go on to
+    customers: then every line of a quote is one, and answers within it are heard only where no mark stands before them.
     """
     if "mailto:" in text:
         text = _SPREAD_LINK.sub(r" <mailto:> ", text)
     written = text.split("\n")
     lines = written if text.isascii() else text.translate(INVISIBLE).split("\n")
     sent = Sent(parents)
-    dropped = _quoted(lines, sent)
+    trusted = Sent(()) if secret else sent
+    dropped = _quoted(lines, trusted)
     quoted = list(dropped)
     _drop_attributions(lines, dropped)
-    _drop_sent_lines(lines, dropped, sent)
+    _drop_sent_lines(lines, dropped, sent, secret=secret)
     cut = _cut(lines, dropped)
-    if cut is not None and (not sent or sent.within([_RUN_ON.split(lines[cut])[-1], *lines[cut + 1 :]])):
+    if cut is not None and (not trusted or sent.within([_RUN_ON.split(lines[cut])[-1], *lines[cut + 1 :]])):
         dropped[cut:] = quoted[cut:] = [True] * (len(lines) - cut)
-    answers = _answers(lines, quoted, sent) if sent else set()
+    answers = _answers(lines, quoted, sent) if trusted else set()
+    if secret and cut is not None:
+        answers = {cut + i for i in _few_answers(lines[cut:], parents)}
     for i in answers:
         dropped[i] = False
     drop_signature(lines, dropped)
@@ -410,8 +415,11 @@ def _role(line: str) -> str:
     return role_of(name)
 
 
-def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], sent: Sent) -> None:
-    """Mark lines that stand in our text: long ones, and short ones that stand next to them there too."""
+def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], sent: Sent, *, secret: bool) -> None:
+    """Mark lines that stand in our text: long ones, and short ones that stand next to them there too.
+
+    What is ``secret`` goes wherever it stands there.
+    """
     if not sent:
         return
     long_match = [
@@ -425,12 +433,14 @@ def _drop_sent_lines(lines: Sequence[str], dropped: list[bool], sent: Sent) -> N
             last, j = i, i + step
             while 0 <= j < len(lines) and not dropped[j] and not long_match[j]:
                 if lines[j].strip():
-                    if not sent.follows(*(lines[at] for at in sorted((last, j)))):
+                    if not (sent.holds(lines[j]) if secret else sent.follows(*(lines[at] for at in sorted((last, j))))):
                         break
                     dropped[j] = True
                     last = j
                 j += step
-            broken = step == 1 and last != i and not (j < len(lines) and sent.follows(lines[last], lines[j]))
+            broken = (
+                not secret and step == 1 and last != i and not (j < len(lines) and sent.follows(lines[last], lines[j]))
+            )
             if broken and not sent.is_last(lines[last]):
                 # One of several words of ours, and none of them below: it may be the choice.
                 dropped[last] = False
@@ -474,6 +484,39 @@ def _answers(lines: Sequence[str], quoted: Sequence[bool], sent: Sent) -> set[in
     outside = {i for i in (*outside, *waiting) if not lines[i].lstrip().startswith(">") and "://" not in lines[i]}
     few = ours and len(outside) * 5 <= ours + len(outside)
     return between | (outside if few else set())
+
+
+_WORDS = re.compile(r"\w+")
+
+
+def _few_answers(lines: Sequence[str], parents: Sequence[str]) -> set[int]:
+    """Which lines of an unmarked quote are answers written into it, where nothing else of it may be taken for one.
+
+    A line is ours when most of its word pairs are, so refolded lines are recognised. Where less than four fifths of
+    the lines are ours, the quote is of something else and nothing can be told.
+    """
+    words = [_WORDS.findall(parent.casefold()) for parent in parents]
+    ours = {pair for parent in words for pair in pairwise(parent)}
+    single = {word for parent in words for word in parent}
+    answers: set[int] = set()
+    counted = 0
+    in_header = True
+    for i, line in enumerate(lines):
+        said = _WORDS.findall(line.casefold())
+        if not said:
+            in_header = in_header and not answers and counted == 0
+            continue
+        if in_header and (
+            _role(line) or _SEPARATOR.fullmatch(line) or _RULE.fullmatch(line) or line.startswith((" ", "\t"))
+        ):
+            continue
+        in_header = False
+        counted += 1
+        pairs = list(pairwise(said))
+        known = sum(pair in ours for pair in pairs) * 2 >= len(pairs) if pairs else said[0] in single
+        if not known and "://" not in line and not line.lstrip().startswith(">"):
+            answers.add(i)
+    return answers if ours and len(answers) * 5 <= counted else set()
 
 
 def _depth(line: str) -> int:

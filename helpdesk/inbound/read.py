@@ -14,6 +14,7 @@ from helpdesk.domain.mail import Mailbox, RawMail
 from helpdesk.domain.proof import Proof
 from helpdesk.domain.public_domains import PUBLIC_MAIL_DOMAINS
 from helpdesk.domain.reading import Forwarded, Kind, Reading
+from helpdesk.domain.token import for_customers
 from helpdesk.inbound import addresses, authenticate, bounce, classify, forward, mime, quote, thread, writer
 from helpdesk.inbound.body import MAX_TEXT, Body, capped
 from helpdesk.inbound.charset import clean, decode, is_utf8
@@ -67,8 +68,9 @@ def _read(raw: RawMail, sent: Mapping[str, str], borders: tuple[str, ...]) -> Re
     subject = line(first(fields, "subject"))
     report = bounce.read(data, tree, text, delayed=kind is Kind.DELAYED) if kind.is_report else None
     parents = _parents(fields, report)
-    quoted = [sent[parent] for parent in parents if parent in sent]
-    new_text, lead_text = quote.divide(text, quoted)
+    answered = [parent for parent in parents if parent in sent]
+    quoted = [sent[parent] for parent in answered]
+    new_text, lead_text = quote.divide(text, quoted, secret=not all(map(for_customers, answered)))
     if not (quoted or _is_reply(subject, parents)):
         new_text = text
     by_list = writer.list_address(fields)

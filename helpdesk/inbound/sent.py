@@ -13,6 +13,8 @@ _URL = re.compile(r"\b[a-zA-Z]{2,10}://\S*+")
 #: So many words in a row are nobody's by chance; a line of ours so long may have an answer behind it.
 _TELLING, _LONG = 4, 15
 _MAX_WORDS = 60
+#: A line of nothing else is drawn by a program; nobody answers so.
+_DRAWN = "> \t\r\xa0-_=*~#+|.:,;·•–—─━"
 
 
 def squeezed(line: str) -> str:
@@ -65,7 +67,7 @@ class Sent:
         if len(words) == 1:
             # "No" is a word of ours and an answer: only its place tells.
             return (before, words[0]) in self._pairs if before else squeezed(line) in self._lines
-        return self._most(pairs) if words else self._linked or not line.strip("> \t")
+        return self._most(pairs) if words else self._linked or not line.strip(_DRAWN)
 
     def _most(self, pairs: Sequence[tuple[str, str]]) -> bool:
         return sum(pair in self._pairs for pair in pairs) * 3 >= len(pairs) * 2

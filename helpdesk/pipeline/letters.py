@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 #: One letter for each audience in a Message-ID; customers and staff never share one.
 LETTERS = {
-    Audience.CUSTOMER: "c",
+    Audience.CUSTOMER: token.CUSTOMERS,
     Audience.AGENT: "a",
     Audience.ACTOR: "a",
     Audience.LEAD: "l",

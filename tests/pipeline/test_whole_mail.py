@@ -5,7 +5,7 @@ from __future__ import annotations
 from helpdesk.pipeline import letters
 from tests.pipeline.office import Office
 
-QUOTED = "It still burns.\n\n> Please pour water on it.\n> Ann\n"
+QUOTED = "It still burns.\n\nOn Mon, 23 Nov 2026 at 10:00, Ann <ann@acme.example> wrote:\n> Please pour water on it.\n> Ann\n"
 
 
 def asked(office: Office, text: str = "#whole") -> bytes:
