@@ -62,14 +62,15 @@ def is_story(text: str) -> bool:
 
 def may_be(text: str) -> bool:
     """Whether the last line of an attribution may read like this, story or not: for where a doubt is enough."""
-    if _END.search(text) or _BARE.fullmatch(text):
+    # Asked of every line: what the last sign tells is asked first.
+    if (text.rstrip().endswith((":", "：")) and _END.search(text)) or _BARE.fullmatch(text):
         return True
-    return bool((DATED.search(text) or _DAY.search(text)) and _BRACKETS.search(text))
+    return "@" in text and bool((DATED.search(text) or _DAY.search(text)) and _BRACKETS.search(text))
 
 
 def ends(text: str) -> bool:
     """Whether an attribution may end with this text: a verb or an address, and a colon."""
-    return bool(_END.search(text)) and not is_story(text)
+    return text.rstrip().endswith((":", "：")) and bool(_END.search(text)) and not is_story(text)
 
 
 def begins(text: str) -> bool:
