@@ -81,9 +81,12 @@ class Rspamd:
         """The readings in their order, with rspamd's verdict where it condemns; takes some seconds at most."""
         asked = [self._pool.submit(self._judge, *mail) for mail in mails]
         # Its answer may drip in: each octet is in time, and all of them together are not.
-        answered, _ = wait(asked, timeout=self._seconds)
-        if len(answered) < len(asked):
+        answered, late = wait(asked, timeout=self._seconds)
+        if late:
             self._complain("it took too long")
+            # Those that have not begun would pile up, each with its mail, behind those that drip.
+            for one in late:
+                one.cancel()
         return [one.result() if one in answered else reading for one, (_, reading) in zip(asked, mails, strict=True)]
 
     def condition(self) -> str:

@@ -37,6 +37,7 @@ from helpdesk.domain.reading import Kind, Reading
 from helpdesk.domain.sla import BREACH, DueStep, Timer
 from helpdesk.domain.ticket import Reason, Ticket
 from helpdesk.domain.token import (
+    CUSTOMERS,
     Routed,
     confirmed_mail,
     own_conversation,
@@ -46,7 +47,6 @@ from helpdesk.domain.token import (
     set_aside_mail,
 )
 from helpdesk.inbound import thread
-from helpdesk.pipeline.letters import LETTERS
 from helpdesk.pipeline.world import RunningDesk, World
 from helpdesk.store import outbox, people, spool, tickets
 from helpdesk.store.outbox import Handed
@@ -471,7 +471,7 @@ def _by_weak_signs(
     if sender is not None and not sender.agent:
         if key := thread.index_key(reading):
             ids = tickets.by_message_ids(connection, tenant, (key,))
-            ids += filter(None, (own_conversation(world.keys, reading.thread_index, LETTERS[Audience.CUSTOMER]),))
+            ids += filter(None, (own_conversation(world.keys, reading.thread_index, CUSTOMERS),))
             same = [tickets.snapshot(connection, tenant, one) for one in ids]
             named += [(one, BY_THREAD_INDEX) for one in same if one and thread.same_subject(reading, one.subject)]
         if not found and not named and reading.proof.proven and thread.is_reply(reading):
